@@ -1,0 +1,82 @@
+"""Every error a client or an operator can meet.
+
+    ServiceError                500  server_error
+    |- BadRequest               400  invalid_request_error
+    |  |- Unsupported           400  unsupported_value: the server knows the field and cannot honour it
+    |  `- ContextLengthExceeded 400  context_length_exceeded
+    |- ModelNotFound            404  model_not_found
+    |- PayloadTooLarge          413  payload_too_large
+    `- EngineUnavailable        503  engine_unavailable, with Retry-After
+
+    StartupError: the server cannot start or go on; one line for the operator, then a non-zero exit.
+
+A ServiceError is raised anywhere and rendered once, by api/errors.py, in the dialect of the route. Messages state the
+problem, the limit and the fix. Shapes and codes are those of OpenAI's API: {"error": {message, type, param, code}}.
+"""
+
+
+class ServiceError(Exception):
+    """The request failed. `status` is the HTTP status, `type` and `code` are OpenAI's words for it."""
+
+    status = 500
+    type = "server_error"
+    code: str | None = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+
+class BadRequest(ServiceError):
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_value"
+
+
+class Unsupported(BadRequest):
+    code = "unsupported_value"
+
+
+class ContextLengthExceeded(BadRequest):
+    code = "context_length_exceeded"
+
+    def __init__(self, *, limit: int, prompt_tokens: int, max_tokens: int | None = None) -> None:
+        asked = f"{prompt_tokens} in the messages"
+        if max_tokens is not None:
+            asked = f"{prompt_tokens + max_tokens} tokens ({asked}, {max_tokens} in the completion)"
+        else:
+            asked = f"{prompt_tokens} tokens ({asked}), which leaves no room for a completion"
+        super().__init__(
+            f"This model's maximum context length is {limit} tokens, but you requested {asked}. "
+            "Shorten the messages, ask for fewer completion tokens, or start the server with a larger --max-model-len.",
+            param="messages",
+        )
+
+
+class ModelNotFound(ServiceError):
+    status = 404
+    type = "invalid_request_error"
+    code = "model_not_found"
+
+    def __init__(self, model: str, served: str) -> None:
+        super().__init__(
+            f"The model {model[:200]!r} does not exist here: this server serves {served!r}. GET /v1/models lists it.",
+            param="model",
+        )
+
+
+class PayloadTooLarge(ServiceError):
+    status = 413
+    type = "invalid_request_error"
+    code = "payload_too_large"
+
+
+class EngineUnavailable(ServiceError):
+    status = 503
+    code = "engine_unavailable"
+
+
+class StartupError(Exception):
+    """The server cannot start, or cannot go on. The message is one line that names the problem and the fix."""

@@ -1,0 +1,191 @@
+"""Every setting, in one frozen tree. Sources, strongest first: command line, environment, config file, default.
+
+The environment name of `engine.max_model_len` is FATHOM_ENGINE__MAX_MODEL_LEN; in a TOML file (`--config`, or
+`fathom.toml` under FATHOM_HOME) it is `max_model_len` in the table `[engine]`.
+"""
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
+
+from fathom.core.errors import StartupError
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class HttpSettings(_Group):
+    host: str = Field("127.0.0.1", description="Address to listen on. Loopback by default.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    max_body_bytes: int = Field(8 << 20, ge=1024, description="Largest request body, in bytes; more is 413.")
+    shutdown_grace: float = Field(30.0, ge=0, description="Seconds that live streams get to finish after SIGTERM.")
+
+
+class ModelSettings(_Group):
+    model: str | None = Field(
+        None,
+        description="Catalogue alias, Hugging Face id (also id@revision), folder, or .gguf file. None: the embedded model.",
+    )
+    served_name: str | None = Field(None, description="The model id that clients see. None: the alias, id or folder name.")
+    profile: str | None = Field(None, description="Family profile by name. None: picked from the model's own files.")
+    trust_remote_code: bool = Field(False, description="Run Python code that the model's repository brings along.")
+
+
+class EngineSettings(_Group):
+    dtype: str = Field("auto", description="Type of the weights: auto, bfloat16, float16 or float32.")
+    quantization: str | None = Field(None, description="vLLM's quantization method. None: what the checkpoint says.")
+    max_model_len: int | None = Field(
+        None, ge=16, description="Context length in tokens. None: the model's own, or what memory allows."
+    )
+    max_num_seqs: int | None = Field(
+        None, ge=1, description="Most sequences in one batch. None: by machine (CPU 64, GPU vLLM's default)."
+    )
+    max_num_batched_tokens: int | None = Field(None, ge=1, description="Most tokens in one step. None: vLLM's default.")
+    kv_cache_memory: float | None = Field(
+        None, gt=0, description="KV cache size in GiB. None: a share of what is free after the weights."
+    )
+    kv_cache_share: float = Field(
+        0.5, gt=0, le=0.95, description="Share of free memory (after the weights) that the KV cache takes on CPU."
+    )
+    kv_cache_dtype: str = Field("auto", description="Type of the KV cache: auto, bfloat16, fp8, ...")
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Share of GPU memory that the engine takes.")
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs (or CPU groups) that share each layer.")
+    pipeline_parallel_size: int = Field(1, ge=1, description="Groups of GPUs that share the layers in turn.")
+    speculative: dict[str, Any] | None = Field(
+        None, description="vLLM's speculative_config, for example {method = 'ngram', num_speculative_tokens = 3}."
+    )
+    lora: dict[str, str] = Field(default_factory=dict, description="LoRA adapters to serve: name -> folder.")
+    seed: int = Field(0, ge=0, description="Seed of the engine's random numbers.")
+    prefix_caching: bool = Field(True, description="Keep KV blocks of earlier prompts for later ones.")
+    chunked_prefill: bool = Field(True, description="Prefill long prompts in pieces between decode steps.")
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="torch.compile. auto: on with a GPU; off on CPU, where it adds minutes to a start."
+    )
+    threads: str = Field("auto", description="CPU cores of the engine, as in '0-7'. auto: every core of this process.")
+    preload: bool = Field(True, description="On CPU, preload tcmalloc and Intel's OpenMP into the engine if present.")
+    args: dict[str, Any] = Field(
+        default_factory=dict, description="Any other field of vLLM's AsyncEngineArgs; an unknown name fails at start."
+    )
+
+
+class ReasoningSettings(_Group):
+    fields: Literal["both", "reasoning_content", "reasoning", "inline"] = Field(
+        "both", description="Where a trace goes: both field names, one of them, or inline <think> text in the content."
+    )
+    default_budget: int | None = Field(
+        None, ge=0, description="Thinking budget in tokens when the client names none. None: the family profile's."
+    )
+
+
+class TelemetrySettings(_Group):
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    engine_log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "error", description="The same for vLLM's own log lines."
+    )
+
+
+def default_home() -> Path:
+    """FATHOM_HOME, or ~/.fathom."""
+    return Path(os.environ.get("FATHOM_HOME") or Path.home() / ".fathom").expanduser().absolute()
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="FATHOM_", env_nested_delimiter="__", frozen=True, extra="forbid", protected_namespaces=()
+    )
+
+    home: Path = Field(default_factory=default_home, description="Where models and state are kept.")
+    http: HttpSettings = HttpSettings()
+    model: ModelSettings = ModelSettings()
+    engine: EngineSettings = EngineSettings()
+    reasoning: ReasoningSettings = ReasoningSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    @classmethod
+    def settings_customise_sources(cls, *sources: Any, init_settings: Any, **_: Any) -> tuple[Any, ...]:
+        return (init_settings,)  # load() merges the sources itself
+
+
+def load(overrides: dict[str, Any] | None = None, config: Path | None = None) -> Settings:
+    """Read every source. `overrides` are dotted names, as in {"http.port": 8123}. Raises StartupError in one line."""
+    _reject_unknown_environment()
+    try:
+        environment = EnvSettingsSource(Settings)()
+        return Settings(**_merge(_merge(_read_config(config), environment), _unflatten(overrides or {})))
+    except ValidationError as error:
+        raise StartupError(_one_line(error)) from None
+    except SettingsError as error:
+        raise StartupError(f"bad setting in the environment: {error}") from None
+
+
+def names() -> dict[str, Any]:
+    """Every setting by its dotted name, with its pydantic field: for docs, `--set` and the nearest match."""
+    found: dict[str, Any] = {"home": Settings.model_fields["home"]}
+    for group, entry in Settings.model_fields.items():
+        if isinstance(entry.annotation, type) and issubclass(entry.annotation, _Group):
+            found |= {f"{group}.{name}": field for name, field in entry.annotation.model_fields.items()}
+    return found
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """' Did you mean ...?' for a misspelt name, or nothing."""
+    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def _read_config(path: Path | None) -> dict[str, Any]:
+    path = path or next((file for file in [default_home() / "fathom.toml"] if file.is_file()), None)
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StartupError(f"config file {path}: {error}") from None
+
+
+def _unflatten(dotted: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    known = names()
+    for name, value in dotted.items():
+        if name not in known and not name.startswith(("engine.args.", "engine.lora.", "engine.speculative.")):
+            raise StartupError(f"unknown setting {name!r}.{nearest(name, list(known))}")
+        *groups, leaf = name.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[leaf] = value
+    return tree
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merge(below[key], above[key])
+        for key in below.keys() & above.keys()
+        if isinstance(below[key], dict) and isinstance(above[key], dict)
+    }
+    return {**below, **above, **both}
+
+
+def _reject_unknown_environment() -> None:
+    known = ["FATHOM_" + name.replace(".", "__").upper() for name in names()]
+    groups = ["FATHOM_" + group.upper() for group in Settings.model_fields]
+    prefixes = ("FATHOM_ENGINE__ARGS__", "FATHOM_ENGINE__LORA__", "FATHOM_ENGINE__SPECULATIVE__")
+    for name in os.environ:
+        if name.upper().startswith("FATHOM_") and name.upper() not in known + groups:
+            if not name.upper().startswith(prefixes):
+                raise StartupError(f"unknown setting in the environment: {name}.{nearest(name, known)}")
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {name!r}.{nearest(name, list(names()))}"
+    return f"bad setting {name} = {first['input']!r}: {first['msg']}"
