@@ -32,7 +32,9 @@ class ModelSettings(_Group):
         None,
         description="Catalogue alias, Hugging Face id (also id@revision), folder, or .gguf file. None: the embedded model.",
     )
-    served_name: str | None = Field(None, description="The model id that clients see. None: the alias, id or folder name.")
+    served_name: str | None = Field(
+        None, description="The model id that clients see. None: the alias, id or folder name."
+    )
     profile: str | None = Field(None, description="Family profile by name. None: picked from the model's own files.")
     trust_remote_code: bool = Field(False, description="Run Python code that the model's repository brings along.")
 
@@ -75,19 +77,22 @@ class EngineSettings(_Group):
 
 
 class ReasoningSettings(_Group):
-    fields: Literal["both", "reasoning_content", "reasoning", "inline"] = Field(
-        "both", description="Where a trace goes: both field names, one of them, or inline <think> text in the content."
+    fields: Literal["both", "reasoning_content", "reasoning"] = Field(
+        "both", description="The field names that carry a trace: both, or one of them."
     )
+    thinking: bool | None = Field(None, description="Think when the client says nothing. None: the family's habit.")
     default_budget: int | None = Field(
         None, ge=0, description="Thinking budget in tokens when the client names none. None: the family profile's."
     )
 
 
 class TelemetrySettings(_Group):
-    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console on a terminal, else JSON."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
-    engine_log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "error", description="The same for vLLM's own log lines."
+    engine_log_level: Literal["off", "info", "warning", "error"] = Field(
+        "off", description="Least level of vLLM's own lines on stderr; all of them go to logs/engine.log under `home`."
     )
 
 

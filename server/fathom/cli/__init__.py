@@ -1,0 +1,36 @@
+"""The `fathom` command: one small file per subcommand."""
+
+import sys
+from collections.abc import Callable
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from fathom.cli.chat import chat
+from fathom.cli.models import models
+from fathom.cli.pull import pull
+from fathom.cli.serve import serve
+from fathom.cli.version import version
+from fathom.core.errors import StartupError
+
+_cli = typer.Typer(
+    name="fathom",
+    help="An inference server for efficient open-weight LLMs, with the reasoning trace in the open.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+COMMANDS: tuple[Callable[..., None], ...] = (serve, chat, pull, models, version)
+for command in COMMANDS:
+    _cli.command()(command)
+
+
+def app() -> None:
+    """Run the command. A StartupError is one line on stderr and exit status 1."""
+    try:
+        _cli()
+    except StartupError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print("[red]fathom: error:[/]", escape(str(error)))
+        sys.exit(1)

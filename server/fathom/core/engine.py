@@ -10,11 +10,12 @@ from fathom.core.generation import GenerationRequest
 
 
 class Phase(StrEnum):
-    """Where a start is. The first six come in this order (a phase that is not needed is left out)."""
+    """Where an engine is. The first seven come in this order (one that is not needed is left out)."""
 
-    IMPORTING = "importing"
+    STARTING = "starting"
     DOWNLOADING = "downloading"
     CONVERTING = "converting"
+    IMPORTING = "importing"
     LOADING = "loading weights"
     WARMING = "warming up"
     READY = "ready"
@@ -38,7 +39,7 @@ class ModelCard:
     context_length: int
     kv_cache_tokens: int
     created: int
-    notes: tuple[str, ...] = ()
+    adapters: tuple[str, ...] = ()
 
     @property
     def full_length_requests(self) -> float:
@@ -54,6 +55,9 @@ class Engine(Protocol):
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """Generate. Closing the generator aborts the request in the engine. Raises ServiceError."""
+
+    def died(self) -> str | None:
+        """Why the engine can't go on, once it can't."""
 
     async def stop(self) -> None:
         """End every child process. Safe to call at any time, also during a start."""

@@ -51,9 +51,10 @@ class ReasoningControl:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A chat to continue. `id` is the engine's request id, unique in the life of the process."""
+    """A chat to continue. `id` is unique in the life of the process; `adapter` names a LoRA adapter, None the model."""
 
     id: str
     messages: tuple[Message, ...]
     sampling: Sampling = field(default_factory=Sampling)
     reasoning: ReasoningControl = field(default_factory=ReasoningControl)
+    adapter: str | None = None

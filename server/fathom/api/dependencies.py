@@ -1,0 +1,35 @@
+"""What routes ask for, out of the app's state."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from fathom.core.engine import ModelCard
+from fathom.engine.supervisor import Supervisor
+from fathom.serving.generate import Generate
+from fathom.settings import Settings
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _supervisor(request: Request) -> Supervisor:
+    supervisor: Supervisor = request.app.state.supervisor
+    return supervisor
+
+
+def _generate(request: Request) -> Generate:
+    generate: Generate = request.app.state.generate
+    return generate
+
+
+def _card(request: Request) -> ModelCard:
+    return _supervisor(request).serving()
+
+
+CurrentSettings = Annotated[Settings, Depends(_settings)]
+CurrentSupervisor = Annotated[Supervisor, Depends(_supervisor)]
+CurrentGenerate = Annotated[Generate, Depends(_generate)]
+CurrentCard = Annotated[ModelCard, Depends(_card)]

@@ -1,0 +1,86 @@
+"""Every error becomes bytes here, once, in OpenAI's shape: {"error": {message, type, param, code}}, four keys always."""
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from fathom.core.errors import BadRequest, ServiceError
+
+_MOST_TEXT = 1000
+
+SURPRISE = ServiceError("The server failed on this request. Its log has the details under the x-request-id.")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception in the error shape."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def body(error: ServiceError) -> bytes:
+    """The error object. Text that cannot be encoded (lone surrogates) is escaped, long text is cut."""
+    message = error.message[:_MOST_TEXT].encode("utf-8", "backslashreplace").decode()
+    shape = {"message": message, "type": error.type, "param": error.param, "code": error.code}
+    return msgspec.json.encode({"error": shape})
+
+
+def response(error: ServiceError) -> Response:
+    headers = {}
+    if error.retry_after is not None:
+        seconds = max(1, round(error.retry_after))
+        headers = {"retry-after": str(seconds), "retry-after-ms": str(seconds * 1000)}
+    return Response(body(error), error.status, headers, "application/json")
+
+
+async def _on_service_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return response(error)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = error.errors()
+    first = errors[0]
+    path = [str(part) for part in first["loc"][1:]]
+    if first["type"] == "json_invalid":
+        return response(BadRequest("The body is not valid JSON: " + str(first.get("ctx", {}).get("error", ""))))
+    if not path:
+        content_type = request.headers.get("content-type", "")
+        refused = BadRequest("The body must be a JSON object, sent with Content-Type: application/json.")
+        if "json" not in content_type:
+            refused.status, refused.code = 415, "unsupported_media_type"
+        return response(refused)
+    where = ".".join(path)
+    more = f" ({len(errors) - 1} more problems in the body.)" if len(errors) > 1 else ""
+    return response(BadRequest(f"{where}: {first['msg']}.{more}", param=_parameter(path)))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    refused = BadRequest(_http_message(request, error))
+    refused.status = error.status_code
+    refused.code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+    answer = response(refused)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _http_message(request: Request, error: HTTPException) -> str:
+    path = request.url.path[:200]
+    match error.status_code:
+        case 404:
+            return f"There is nothing at {request.method} {path}. GET /docs lists what there is."
+        case 405:
+            return f"{path} does not take {request.method}. GET /docs lists what there is."
+        case _:
+            return str(error.detail)
+
+
+def _parameter(path: list[str]) -> str | None:
+    """The field's name as OpenAI writes it, without the branches of pydantic's unions: messages.0.content."""
+    named = [part for part in path if part.islower() and not part.startswith(("list[", "function-", "constrained"))]
+    numbers = [part for part in path if part.isdigit() or part in named]
+    return ".".join(numbers) or None

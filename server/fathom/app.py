@@ -1,0 +1,54 @@
+"""All the wiring, top to bottom."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from fathom import __version__
+from fathom.api import errors, operations
+from fathom.api.middleware import LimitBody, Observe
+from fathom.api.openai import models
+from fathom.api.openai.chat import routes as chat
+from fathom.core.engine import Engine, ModelCard
+from fathom.engine.supervisor import Supervisor
+from fathom.serving.generate import Generate
+from fathom.settings import Settings
+
+
+def create_app(
+    settings: Settings,
+    engine: Engine,
+    *,
+    on_ready: Callable[[ModelCard], None] = lambda card: None,
+    on_failed: Callable[[str], None] = lambda reason: None,
+) -> FastAPI:
+    """The server as an ASGI app. The engine starts with the app's lifespan, in the background, and ends with it."""
+    supervisor = Supervisor(engine)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        supervisor.begin(on_ready, on_failed)
+        yield
+        await supervisor.stop()
+
+    app = FastAPI(
+        title="Fathom",
+        version=__version__,
+        description="An inference server for efficient open-weight LLMs, with the reasoning trace in the open.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.supervisor = supervisor
+    app.state.generate = Generate(supervisor)
+
+    app.include_router(chat.router)
+    app.include_router(models.router)
+    app.include_router(operations.router)
+
+    errors.install(app)
+    app.add_middleware(LimitBody, most=settings.http.max_body_bytes)  # the last one added is the outermost
+    app.add_middleware(Observe)
+    return app

@@ -1,0 +1,5 @@
+"""fathom chat."""
+
+
+def chat() -> None:
+    """Chat in the terminal."""

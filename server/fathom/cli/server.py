@@ -1,0 +1,78 @@
+"""Running the app: the socket, the signals, the banner and the exit status."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+
+from fathom.cli.banner import banner
+from fathom.core.engine import ModelCard
+from fathom.core.errors import StartupError
+from fathom.settings import HttpSettings, Settings
+from fathom.telemetry import logging
+
+
+def listen(http: HttpSettings) -> socket.socket:
+    """Take the port, before anything slow. Raises StartupError."""
+    listening = socket.socket(socket.AF_INET6 if ":" in http.host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((http.host, http.port))
+        listening.listen(2048)
+    except OSError as error:
+        hint = (
+            f"choose another with --port, for example --port {http.port + 1}" if http.port else "choose another --host"
+        )
+        raise StartupError(f"cannot listen on {http.host}:{http.port}: {error.strerror}; {hint}") from None
+    return listening
+
+
+async def run(settings: Settings, listening: socket.socket) -> str | None:
+    """Serve until a signal comes or the engine fails; then the reason is returned."""
+    from fathom.app import create_app
+    from fathom.engine.vllm_engine import VllmEngine
+
+    logging.configure(settings.telemetry)
+    host, port = listening.getsockname()[:2]
+    failures: list[str] = []
+
+    def on_ready(card: ModelCard) -> None:
+        print(banner(card, host, port), flush=True)
+
+    def on_failed(reason: str) -> None:
+        failures.append(reason)
+        server.should_exit = True
+
+    app = create_app(settings, VllmEngine(settings), on_ready=on_ready, on_failed=on_failed)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.http.shutdown_grace)),
+        )
+    )
+    await server.serve(sockets=[listening])
+    return failures[0] if failures else None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn kills itself with the signal that ended it; a server that was asked to end, and did, exits with 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        def leave(_signal: int, _frame: FrameType | None) -> None:
+            self.force_exit = self.should_exit
+            self.should_exit = True
+
+        before = {each: signal.signal(each, leave) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)

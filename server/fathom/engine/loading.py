@@ -1,0 +1,154 @@
+"""From settings to a loaded engine: every blocking step of a start, in order."""
+
+import asyncio
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from fathom.core.engine import ModelCard, Phase, Progress
+from fathom.core.errors import StartupError
+from fathom.engine import machine
+from fathom.engine.machine import Room
+from fathom.models import memory, profiles
+from fathom.models.facts import ModelFacts
+from fathom.models.fetch import PreparedModel, prepare
+from fathom.models.profiles import Profile
+from fathom.settings import EngineSettings, ReasoningSettings, Settings
+from fathom.telemetry.logging import engine_log_config
+
+if TYPE_CHECKING:
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
+_CAUSE = re.compile(r"^(?:.*\s)?((?:[\w.]+\.)?\w*(?:Error|Exception)): (.+)$", re.MULTILINE)
+_WRAPPERS = ("Engine core initialization failed", "WorkerProc initialization failed")
+
+
+_CPU_MAX_NUM_SEQS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    llm: "AsyncLLM"
+    profile: Profile
+    card: ModelCard
+
+
+async def in_daemon_thread(work: Callable[[], Result]) -> Result:
+    """Like asyncio.to_thread, but a thread that hangs in a load does not hold up the end of the process."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def settle(result: Result | None, error: BaseException | None) -> None:
+        if not future.done():
+            future.set_exception(error) if error else future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        try:
+            result, error = work(), None
+        except BaseException as caught:  # whatever it is, it belongs to the one who waits
+            result, error = None, caught
+        loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="engine-load", daemon=True).start()
+    return await future
+
+
+def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loaded:
+    """Blocking: seconds to minutes. `cancel` ends a download or a conversion. Raises StartupError."""
+    prepared = prepare(
+        settings.model.model,
+        settings.home,
+        progress,
+        cancel=cancel,
+        trust_remote_code=settings.model.trust_remote_code,
+    )
+    profile = _profile(settings, prepared.facts)
+    device = machine.device()
+    room = _room(settings.engine, prepared.facts, device)
+    progress(Phase.IMPORTING, None)
+    config, engine_log = engine_log_config(settings.home / "logs", settings.telemetry)
+    os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(config)
+    for choice in machine.choose(settings.engine):
+        os.environ[choice.name] = choice.value
+        log.info("engine choice", name=choice.name, value=choice.value, why=choice.why)
+    from vllm.v1.engine.async_llm import AsyncLLM  # seconds, and it reads the environment
+
+    from fathom.engine.options import engine_args
+
+    args = engine_args(str(prepared.path), profile, settings.model, settings.engine, room, device)
+    progress(Phase.LOADING, None)
+    try:
+        llm = AsyncLLM.from_engine_args(args)
+    except Exception as error:  # vLLM raises whatever it meets; the operator gets one line, the log has it all
+        raise StartupError(
+            f"the engine did not start: {_root_cause(engine_log, error)} (all of it: {engine_log})"
+        ) from None
+    return Loaded(llm, profile, _card(settings, prepared, profile, llm, device))
+
+
+def _profile(settings: Settings, facts: ModelFacts) -> Profile:
+    named = settings.model.profile
+    profile = profiles.by_name(named) if named else profiles.pick(facts.model_type, facts.chat_template)
+    return _with_settings(profile, settings.reasoning)
+
+
+def _room(settings: EngineSettings, facts: ModelFacts, device: str) -> Room:
+    """On CPU vLLM is told the size of its KV cache; on a GPU it measures for itself."""
+    if device != "cpu":
+        gib = settings.kv_cache_memory
+        return Room(None if gib is None else int(gib * memory.GIB), settings.max_model_len, settings.max_num_seqs)
+    max_num_seqs = settings.max_num_seqs or _CPU_MAX_NUM_SEQS
+    plan = memory.plan(
+        facts,
+        memory.available_memory(),
+        settings.kv_cache_share,
+        settings.kv_cache_memory,
+        settings.max_model_len,
+        max_num_seqs=max_num_seqs,
+    )
+    return Room(plan.kv_bytes, plan.max_model_len, max_num_seqs)
+
+
+def _with_settings(profile: Profile, settings: ReasoningSettings) -> Profile:
+    if profile.reasoning is None:
+        return profile
+    reasoning = profile.reasoning
+    if settings.thinking is not None:
+        reasoning = replace(reasoning, default_on=settings.thinking)
+    if settings.default_budget is not None:
+        reasoning = replace(reasoning, budget=settings.default_budget)
+    return replace(profile, reasoning=reasoning)
+
+
+def _card(settings: Settings, prepared: PreparedModel, profile: Profile, llm: "AsyncLLM", device: str) -> ModelCard:
+    cache, model = llm.vllm_config.cache_config, llm.model_config
+    return ModelCard(
+        id=settings.model.served_name or prepared.id,
+        source=prepared.source,
+        profile=profile.name,
+        device=f"cpu ({machine.cpu_model()})" if device == "cpu" else device,
+        dtype=str(model.dtype).removeprefix("torch."),
+        context_length=model.max_model_len,
+        kv_cache_tokens=(cache.num_gpu_blocks or 0) * cache.block_size,
+        created=int(time.time()),
+        adapters=tuple(settings.engine.lora),
+    )
+
+
+def _root_cause(engine_log: Path, error: Exception) -> str:
+    """The last exception in vLLM's log that says more than that something failed."""
+    causes = [f"{kind}: {text}" for kind, text in _CAUSE.findall(engine_log.read_text(errors="replace"))]
+    telling = [cause for cause in causes if not any(wrapper in cause for wrapper in _WRAPPERS)]
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return telling[-1] if telling else f"{type(error).__name__}: {first_line}"

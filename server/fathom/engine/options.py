@@ -1,0 +1,65 @@
+"""Our settings to vLLM's AsyncEngineArgs."""
+
+import dataclasses
+from typing import Any
+
+from vllm.engine.arg_utils import AsyncEngineArgs
+
+from fathom.core.errors import StartupError
+from fathom.engine.machine import Room
+from fathom.models.profiles import Profile
+from fathom.settings import EngineSettings, ModelSettings, nearest
+
+
+def engine_args(
+    folder: str, profile: Profile, model: ModelSettings, settings: EngineSettings, room: Room, device: str
+) -> AsyncEngineArgs:
+    """Raises StartupError for a name in `engine.args` that AsyncEngineArgs does not have."""
+    fields = _named(settings, room, device) | {
+        "model": folder,
+        "trust_remote_code": model.trust_remote_code,
+        "reasoning_config": _reasoning_config(profile),
+        "use_tqdm_on_load": False,
+        "enable_log_requests": False,
+    }
+    _check(settings.args)
+    chosen = {name: value for name, value in (fields | settings.args).items() if value is not None}
+    return AsyncEngineArgs(**chosen)
+
+
+def _named(settings: EngineSettings, room: Room, device: str) -> dict[str, Any]:
+    on_cpu = device == "cpu"
+    return {
+        "dtype": settings.dtype,
+        "quantization": settings.quantization,
+        "max_model_len": room.max_model_len,
+        "max_num_seqs": room.max_num_seqs,
+        "max_num_batched_tokens": settings.max_num_batched_tokens,
+        "kv_cache_memory_bytes": room.kv_bytes,
+        "kv_cache_dtype": settings.kv_cache_dtype,
+        "gpu_memory_utilization": settings.gpu_memory_utilization,
+        "tensor_parallel_size": settings.tensor_parallel_size,
+        "pipeline_parallel_size": settings.pipeline_parallel_size,
+        "speculative_config": settings.speculative,
+        "enable_lora": bool(settings.lora),
+        "seed": settings.seed,
+        "enable_prefix_caching": settings.prefix_caching,
+        "enable_chunked_prefill": settings.chunked_prefill,
+        "enforce_eager": settings.compile == "off" or (settings.compile == "auto" and on_cpu),
+    }
+
+
+def _reasoning_config(profile: Profile) -> dict[str, str] | None:
+    """vLLM ends a trace at its budget by forcing `reasoning_end_str`; it must be the delimiter that we look for."""
+    if profile.reasoning is None:
+        return None
+    return {"reasoning_start_str": profile.reasoning.start, "reasoning_end_str": profile.reasoning.end}
+
+
+def _check(args: dict[str, Any]) -> None:
+    known = [field.name for field in dataclasses.fields(AsyncEngineArgs)]
+    for name in args:
+        if name not in known:
+            raise StartupError(
+                f"unknown setting 'engine.args.{name}': vLLM's AsyncEngineArgs has no such field.{nearest(name, known)}"
+            )

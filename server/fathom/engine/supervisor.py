@@ -1,0 +1,107 @@
+"""The engine's life: starting -> ready -> failed or stopped. Requests reach the engine through here."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+
+import structlog
+
+from fathom.core.engine import Engine, ModelCard, Phase
+from fathom.core.errors import EngineUnavailable, StartupError
+from fathom.core.events import Event
+from fathom.core.generation import GenerationRequest
+from fathom.telemetry import metrics
+
+log = structlog.get_logger()
+
+_WATCH_EVERY = 1.0
+_RETRY_AFTER = 5.0
+
+
+class Supervisor:
+    """Owns one engine.
+
+    phase, share: where the start is, and how much of it is done (0 to 1, or None where unknown).
+    card: what is served, once it is. failure: the one line that ended it.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._task: asyncio.Task[None] | None = None
+        self._began = self._phase_began = time.monotonic()
+        self.phase = Phase.STARTING
+        self.share: float | None = None
+        self.card: ModelCard | None = None
+        self.failure: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.phase is Phase.READY
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._began
+
+    @property
+    def phase_seconds(self) -> float:
+        return time.monotonic() - self._phase_began
+
+    def begin(self, on_ready: Callable[[ModelCard], None], on_failed: Callable[[str], None]) -> None:
+        """Start the engine and watch it, in the background."""
+        self._task = asyncio.create_task(self._live(on_ready, on_failed))
+
+    async def stop(self) -> None:
+        """End the engine, wherever it is in its life."""
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self._engine.stop()
+        if self.phase is not Phase.FAILED:
+            self._enter(Phase.STOPPED)
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+        """Raises EngineUnavailable with the phase while the engine is not ready."""
+        if not self.ready:
+            raise EngineUnavailable(self._why_not(), retry_after=_RETRY_AFTER)
+        async with aclosing(self._engine.stream(request)) as events:
+            async for event in events:
+                yield event
+
+    def serving(self) -> ModelCard:
+        """The model's card. Raises EngineUnavailable while there is none."""
+        if self.card is None:
+            raise EngineUnavailable(self._why_not(), retry_after=_RETRY_AFTER)
+        return self.card
+
+    async def _live(self, on_ready: Callable[[ModelCard], None], on_failed: Callable[[str], None]) -> None:
+        try:
+            self.card = await self._engine.start(self._enter)
+            self._enter(Phase.READY)
+            on_ready(self.card)
+            while (reason := self._engine.died()) is None:
+                await asyncio.sleep(_WATCH_EVERY)
+            self._fail(f"the engine died: {reason}", on_failed)
+        except StartupError as error:
+            self._fail(str(error), on_failed)
+
+    def _fail(self, reason: str, on_failed: Callable[[str], None]) -> None:
+        self.failure = reason
+        self._enter(Phase.FAILED)
+        on_failed(reason)
+
+    def _enter(self, phase: Phase, share: float | None = None) -> None:
+        if phase is not self.phase:
+            log.info("engine", phase=str(phase), seconds=round(self.seconds, 1))
+            self._phase_began = time.monotonic()
+        self.phase, self.share = phase, share
+        for each in Phase:
+            metrics.ENGINE_STATE.labels(phase=str(each)).set(each is phase)
+
+    def _why_not(self) -> str:
+        if self.phase is Phase.FAILED:
+            return f"The engine has failed: {self.failure}"
+        share = "" if self.share is None else f", {self.share:.0%}"
+        return f"The engine is not ready: {self.phase}{share} for {self.phase_seconds:.0f} s. Try again soon; GET /startupz tells."

@@ -1,0 +1,188 @@
+"""One request through vLLM: prompt and sampling down, tokens up, events out."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase, TokenizersBackend
+from vllm import SamplingParams
+from vllm.exceptions import VLLMClientError
+from vllm.inputs.engine import tokens_input
+from vllm.lora.request import LoRARequest
+from vllm.outputs import STREAM_FINISHED, CompletionOutput, RequestOutput
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.engine.output_processor import RequestOutputCollector
+
+from fathom.core.errors import BadRequest, EngineUnavailable, ServiceError, StartupError
+from fathom.core.events import Accepted, Event, FinishReason
+from fathom.core.generation import GenerationRequest
+from fathom.engine.loading import Loaded
+from fathom.engine.prompt import PromptRenderer
+from fathom.engine.reader import TurnReader
+from fathom.engine.reasoning import Delimiter
+from fathom.engine.sampling import completion_limit, thinking_budget, to_params
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What a request became: the prompt's ids, the most tokens that may follow, and who reads them."""
+
+    prompt_ids: list[int]
+    limit: int
+    budget: int | None
+    reader: TurnReader
+
+
+class Turns:
+    """All requests of one loaded model."""
+
+    def __init__(self, loaded: Loaded, lora: dict[str, str]) -> None:
+        self.card = loaded.card
+        self._llm = loaded.llm
+        self._profile = loaded.profile
+        tokenizer = loaded.llm.get_tokenizer()
+        if not isinstance(tokenizer, TokenizersBackend):
+            raise StartupError(
+                f"{loaded.card.source}: its tokenizer has no tokenizer.json; convert it to that format first"
+            )
+        self._tokenizer: PreTrainedTokenizerBase = tokenizer
+        self._backend = tokenizer.backend_tokenizer
+        self._renderer = PromptRenderer(tokenizer, loaded.profile)
+        self._defaults: dict[str, Any] = loaded.llm.model_config.get_diff_sampling_param() | loaded.profile.sampling
+        self._defaults.pop("max_tokens", None)
+        self._adapters = {name: LoRARequest(name, at, path) for at, (name, path) in enumerate(lora.items(), start=1)}
+        self._aborts: set[asyncio.Task[None]] = set()
+        reasoning = loaded.profile.reasoning
+        self._start_ids = self._encode(reasoning.start) if reasoning else []
+        self._end_ids = self._encode(reasoning.end) if reasoning else []
+        self._delimiters = (
+            (_delimiter(reasoning.start, self._start_ids), _delimiter(reasoning.end, self._end_ids))
+            if reasoning
+            else None
+        )
+
+    async def warm_up(self) -> None:
+        """Generate a token, so that the first request does not pay for what is made on first use."""
+        params = SamplingParams(max_tokens=2, detokenize=False, output_kind=RequestOutputKind.DELTA)
+        queue = await self._submit("warm-up", self._encode("Hello")[:1], params, None)
+        async for _ in self._outputs(queue):
+            pass
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+        """Raises BadRequest and its kin before Accepted, other ServiceErrors at any time."""
+        turn = await self._plan(request)
+        reader, adapter = turn.reader, self._adapters.get(request.adapter or "")
+        params = to_params(request.sampling, self._defaults, limit=turn.limit, budget=turn.budget)
+        queue = await self._submit(request.id, turn.prompt_ids, params, adapter)
+        yield Accepted(len(turn.prompt_ids))
+        cached: int | None = None
+        while True:
+            async with aclosing(self._outputs(queue)) as outputs:
+                async for output in outputs:
+                    cached = output.num_cached_tokens or 0 if cached is None else cached
+                    reason = _finish_reason(output.outputs[0])
+                    for event in reader.read(output.outputs[0].token_ids, ended=reason == "stop"):
+                        yield event
+                    if reader.stopped:
+                        break
+            if not self._answer_is_due(reader, reason):
+                break
+            for event in reader.read(self._encode(self._closing)):
+                yield event
+            if len(reader.ids) >= turn.limit:
+                reason = "length"
+                break
+            rest = replace(request.sampling, min_tokens=max(0, request.sampling.min_tokens - len(reader.ids)))
+            params = to_params(rest, self._defaults, limit=turn.limit - len(reader.ids), budget=None)
+            queue = await self._submit(f"{request.id}-answer", turn.prompt_ids + reader.ids, params, adapter)
+        for event in reader.finish(reason or "stop", cached or 0):
+            yield event
+
+    def died(self) -> str | None:
+        return str(self._llm.dead_error) if self._llm.errored else None
+
+    def shut_down(self) -> None:
+        self._llm.shutdown()
+
+    async def _plan(self, request: GenerationRequest) -> _Turn:
+        prompt = await self._renderer.render(request.messages, request.reasoning)
+        limit = completion_limit(request.sampling, len(prompt.ids), self.card.context_length)
+        budget = None
+        if self._profile.reasoning and self._renderer.thinks(request.reasoning):
+            budget = thinking_budget(request.reasoning.budget, self._profile.reasoning.budget, limit)
+        reader = TurnReader(
+            self._backend,
+            prompt.ids,
+            delimiters=self._delimiters,
+            thinking=prompt.thinking,
+            stop=request.sampling.stop,
+            budget=budget,
+            end_tokens=len(self._end_ids),
+        )
+        if budget is not None and prompt.thinking:
+            budget += self._trace_tokens(prompt.ids)  # vLLM counts what the template put behind the start delimiter
+        return _Turn(prompt.ids, limit, budget, reader)
+
+    async def _submit(
+        self, request_id: str, ids: list[int], params: SamplingParams, adapter: LoRARequest | None
+    ) -> RequestOutputCollector:
+        try:
+            return await self._llm.add_request(
+                request_id, tokens_input(prompt_token_ids=ids), params, lora_request=adapter
+            )
+        except EngineDeadError as error:
+            raise EngineUnavailable("The engine has died; the server is ending.", retry_after=10) from error
+        except (VLLMClientError, ValueError) as error:
+            raise BadRequest(str(error), param=getattr(error, "parameter", None)) from None
+
+    async def _outputs(self, queue: RequestOutputCollector) -> AsyncGenerator[RequestOutput]:
+        """What the engine makes, as it comes; merged where the reader is slow. Closing early aborts the request."""
+        finished = False
+        try:
+            while not finished:
+                output = queue.get_nowait() or await queue.get()
+                assert isinstance(output, RequestOutput)
+                finished = output.finished
+                if output is not STREAM_FINISHED:
+                    yield output
+        except EngineDeadError as error:
+            finished = True
+            raise EngineUnavailable("The engine died while it was answering.", retry_after=10) from error
+        finally:
+            if not finished:  # a task of its own: we may be in the middle of being cancelled
+                abort = asyncio.create_task(self._llm.abort(queue.request_id, internal=True))
+                self._aborts.add(abort)
+                abort.add_done_callback(self._aborts.discard)
+            queue.close()
+
+    def _answer_is_due(self, reader: TurnReader, reason: FinishReason | None) -> bool:
+        reasoning = self._profile.reasoning
+        return bool(reasoning and reasoning.answers_after_eos and reader.thinking and reason == "stop")
+
+    @property
+    def _closing(self) -> str:
+        return self._profile.reasoning.closing if self._profile.reasoning else ""
+
+    def _trace_tokens(self, ids: list[int]) -> int:
+        """How many tokens of the prompt follow its last start delimiter."""
+        width = len(self._start_ids)
+        starts = (at for at in range(len(ids) - width, -1, -1) if ids[at : at + width] == self._start_ids)
+        return len(ids) - next(starts, len(ids) - width) - width
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+
+def _delimiter(text: str, ids: list[int]) -> Delimiter:
+    return Delimiter(text, ids[0] if len(ids) == 1 else None)
+
+
+def _finish_reason(completion: CompletionOutput) -> FinishReason | None:
+    match completion.finish_reason:
+        case None | "stop" | "length" as reason:
+            return reason  # type: ignore[return-value]
+        case other:
+            raise ServiceError(f"The engine ended the request early: {other}.")

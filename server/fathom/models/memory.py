@@ -1,0 +1,165 @@
+"""How much of the machine's memory the KV cache gets, and how long a context that allows.
+
+On CPU, vLLM takes the cache's size as an order: too large is a crash, too small a refusal, both after the weights are
+loaded. So it is decided here, before anything is.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fathom.core.errors import StartupError
+from fathom.models.facts import ModelFacts
+from fathom.settings import EngineSettings
+
+GIB = 1 << 30
+RUNTIME_BYTES = 2 * GIB
+"""What the engine's processes take besides weights and KV cache: three Pythons with torch, and activations."""
+
+LARGEST_DEFAULT_KV_BYTES = 16 * GIB
+"""No more than this unless asked: a CPU decodes fewer tokens at once than it holds, and its pages must be touched."""
+
+USEFUL_CONTEXT = 2048
+"""Less room than this (or than the model's own context) and a chat does not fit: then it is better not to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """`kv_tokens` is how many tokens the cache of `kv_bytes` holds, in all requests together. None: vLLM decides."""
+
+    weight_bytes: int
+    kv_bytes: int | None
+    kv_tokens: int | None
+    max_model_len: int | None
+
+
+def plan_memory(facts: ModelFacts, settings: EngineSettings, device: str, gpu_bytes: int | None = None) -> MemoryPlan:
+    """The plan for this machine, `kv_bytes` being each worker's part. `gpu_bytes`: what all GPUs have, where known."""
+    workers = settings.tensor_parallel_size * settings.pipeline_parallel_size
+    if device != "cpu":
+        _wanted_context(facts, settings.max_model_len)
+        if gpu_bytes is not None:
+            check_weights(facts, int(gpu_bytes * settings.gpu_memory_utilization), "the GPU")
+        asked = int(settings.kv_cache_memory * GIB / workers) if settings.kv_cache_memory else None
+        return MemoryPlan(facts.weight_bytes, asked, None, settings.max_model_len)
+    whole = plan(
+        facts,
+        available_memory(),
+        settings.kv_cache_share,
+        settings.kv_cache_memory,
+        settings.max_model_len,
+        max_num_seqs=settings.max_num_seqs or 64,
+        kv_dtype_bytes=_dtype_bytes(settings.dtype if settings.kv_cache_dtype == "auto" else settings.kv_cache_dtype),
+    )
+    return replace(whole, kv_bytes=(whole.kv_bytes or 0) // workers)
+
+
+def plan(
+    facts: ModelFacts,
+    available_bytes: int,
+    kv_share: float,
+    kv_cache_memory_gib: float | None = None,
+    max_model_len: int | None = None,
+    *,
+    max_num_seqs: int = 64,
+    kv_dtype_bytes: int = 2,
+) -> MemoryPlan:
+    """Divide a CPU's memory. Raises StartupError with the numbers when the model does not fit."""
+    context = _wanted_context(facts, max_model_len)
+    block = 16 if facts.latent_attention else 128  # vLLM's block sizes on CPU; it keeps one block for itself
+    token_bytes = max(1, facts.kv_bytes_per_token(kv_dtype_bytes))
+    least_tokens = max_model_len or min(context, USEFUL_CONTEXT)
+    least = _whole_blocks(least_tokens, block) * token_bytes
+
+    free = available_bytes - facts.weight_bytes - RUNTIME_BYTES
+    if kv_cache_memory_gib is not None:
+        kv_bytes = int(kv_cache_memory_gib * GIB)
+        _require(kv_bytes >= least, f"a KV cache of {_gib(kv_bytes)}", f"{_gib(least)} for {least_tokens:,} tokens")
+        least = kv_bytes
+    else:
+        useful = _whole_blocks(max_num_seqs * context, block) * token_bytes
+        kv_bytes = max(least, min(int(free * kv_share), useful, LARGEST_DEFAULT_KV_BYTES))
+    if least > free:
+        raise StartupError(_does_not_fit(facts, available_bytes, least, max_model_len, kv_cache_memory_gib))
+    kv_tokens = (kv_bytes // (token_bytes * block) - 1) * block
+    return MemoryPlan(facts.weight_bytes, kv_bytes, kv_tokens, min(context, kv_tokens))
+
+
+def check_weights(facts: ModelFacts, available_bytes: int, where: str) -> None:
+    """For a GPU, whose KV cache vLLM sizes by itself: at least the weights must fit. `where` is as in "the GPU"."""
+    if facts.weight_bytes > available_bytes:
+        raise StartupError(
+            f"not enough memory: the weights take {_gib(facts.weight_bytes)} and {where} has {_gib(available_bytes)} "
+            "for them. Choose a smaller or quantized model, or raise --tensor-parallel-size."
+        )
+
+
+def available_memory(root: Path = Path("/")) -> int:
+    """Bytes that a CPU engine may take: the least of the whole machine, the NUMA node vLLM binds to, and the cgroup."""
+    machine = _meminfo(root / "proc/meminfo")
+    candidates = [machine["MemAvailable"]]
+    cpu = root / f"sys/devices/system/cpu/cpu{min(os.sched_getaffinity(0))}"
+    for node in cpu.glob("node[0-9]*/meminfo"):
+        found = _meminfo(node)
+        candidates.append(
+            sum(found.get(key, 0) for key in ("MemFree", "Active(file)", "Inactive(file)", "SReclaimable"))
+        )
+    limit, used = (_number(root / "sys/fs/cgroup" / name) for name in ("memory.max", "memory.current"))
+    if limit is not None and limit < machine["MemTotal"]:
+        candidates.append(max(0, limit - (used or 0)))
+    return min(candidates)
+
+
+def _wanted_context(facts: ModelFacts, max_model_len: int | None) -> int:
+    own = facts.context_length
+    if max_model_len and own and max_model_len > own:
+        raise StartupError(f"max_model_len = {max_model_len:,} is above the model's own context of {own:,} tokens.")
+    return max_model_len or own or USEFUL_CONTEXT
+
+
+def _dtype_bytes(name: str) -> int:
+    if name.startswith(("fp8", "int8")):
+        return 1
+    return 4 if name == "float32" else 2
+
+
+def _whole_blocks(tokens: int, block: int) -> int:
+    return (-(-tokens // block) + 1) * block
+
+
+def _require(holds: bool, given: str, needed: str) -> None:
+    if not holds:
+        raise StartupError(
+            f"{given} is too small, it takes {needed}: raise --kv-cache-memory or lower --max-model-len."
+        )
+
+
+def _does_not_fit(
+    facts: ModelFacts, available: int, kv_bytes: int, max_model_len: int | None, kv_cache_memory_gib: float | None
+) -> str:
+    advice = "choose a smaller or quantized model, or free memory"
+    if kv_cache_memory_gib is not None:
+        advice = "lower --kv-cache-memory, or " + advice
+    elif max_model_len is not None:
+        advice = "lower --max-model-len, or " + advice
+    return (
+        f"not enough memory: it needs {_gib(facts.weight_bytes)} of weights, {_gib(kv_bytes)} of KV cache and "
+        f"{_gib(RUNTIME_BYTES)} to run, and has {_gib(available)}; {advice}."
+    )
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.1f} GiB" if count >= GIB // 10 else f"{count / (1 << 20):.1f} MiB"
+
+
+def _meminfo(path: Path) -> dict[str, int]:
+    """Lines such as "Node 0 MemFree:  6510176 kB", the first two words only in a node's file."""
+    words = (line.replace(":", " ").split() for line in path.read_text().splitlines())
+    return {line[-3]: int(line[-2]) * 1024 for line in words if line[-1] == "kB"}
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # no such file, or "max"
+        return None

@@ -1,0 +1,81 @@
+"""The single generation path: every dialect's request goes through here, engine-ward and back, and is metered."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+
+from fathom.core.errors import ServiceError
+from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta
+from fathom.core.generation import GenerationRequest
+from fathom.telemetry import metrics, record
+
+
+class Streams(Protocol):
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]: ...
+
+
+class Generate:
+    def __init__(self, engine: Streams) -> None:
+        self._engine = engine
+
+    async def __call__(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+        """Events of one request, Accepted first. Closing the generator aborts it. Raises ServiceError."""
+        meter = _Meter()
+        with metrics.REQUESTS_IN_FLIGHT.track_inprogress():
+            try:
+                async with aclosing(self._engine.stream(request)) as events:
+                    async for event in events:
+                        meter.see(event)
+                        yield event
+            except ServiceError as error:
+                meter.outcome = error.code or error.type
+                raise
+            finally:
+                meter.close()
+
+
+class _Meter:
+    def __init__(self) -> None:
+        self.outcome = "aborted"  # what it is when nobody says otherwise: the client went away
+        self._began = time.perf_counter()
+        self._last: float | None = None
+        self._answered = False
+
+    def see(self, event: Event) -> None:
+        match event:
+            case Accepted(prompt_tokens):
+                record.note(prompt_tokens=prompt_tokens)
+            case ReasoningDelta():
+                self._piece()
+            case TextDelta():
+                self._piece()
+                if not self._answered:
+                    self._answered = True
+                    metrics.TIME_TO_FIRST_ANSWER_TOKEN.observe(time.perf_counter() - self._began)
+            case Finished():
+                self._finish(event)
+
+    def close(self) -> None:
+        record.note(outcome=self.outcome)
+
+    def _piece(self) -> None:
+        now = time.perf_counter()
+        if self._last is None:
+            metrics.TIME_TO_FIRST_TOKEN.observe(now - self._began)
+            record.note(ttft_ms=round((now - self._began) * 1000, 1))
+        else:
+            metrics.INTER_TOKEN_LATENCY.observe(now - self._last)
+        self._last = now
+
+    def _finish(self, event: Finished) -> None:
+        self.outcome = event.reason
+        metrics.PROMPT_TOKENS.labels(cached="true").inc(event.cached_tokens)
+        metrics.PROMPT_TOKENS.labels(cached="false").inc(event.prompt_tokens - event.cached_tokens)
+        metrics.COMPLETION_TOKENS.inc(event.completion_tokens)
+        metrics.REASONING_TOKENS.inc(event.reasoning_tokens)
+        record.note(
+            cached_tokens=event.cached_tokens,
+            completion_tokens=event.completion_tokens,
+            reasoning_tokens=event.reasoning_tokens,
+        )

@@ -1,0 +1,28 @@
+"""Every Prometheus name of ours. vLLM's own `vllm:*` metrics come out of the same registry.
+
+Labels are bounded: routes are templates, statuses are codes, the model is the served name.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
+_TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5)
+
+REQUESTS = Counter("fathom_requests", "Requests that ended, by HTTP status.", ("route", "model", "status"))
+REQUEST_DURATION = Histogram(
+    "fathom_request_duration_seconds", "From the request to the end of its response.", ("route",), buckets=_SECONDS
+)
+REQUESTS_IN_FLIGHT = Gauge("fathom_requests_in_flight", "Generations that are under way.")
+TIME_TO_FIRST_TOKEN = Histogram(
+    "fathom_time_to_first_token_seconds", "From the request to its first token, of trace or answer.", buckets=_SECONDS
+)
+TIME_TO_FIRST_ANSWER_TOKEN = Histogram(
+    "fathom_time_to_first_answer_token_seconds", "From the request to the first token of its answer.", buckets=_SECONDS
+)
+INTER_TOKEN_LATENCY = Histogram(
+    "fathom_inter_token_latency_seconds", "Between two pieces of one stream.", buckets=_TOKEN_SECONDS
+)
+PROMPT_TOKENS = Counter("fathom_prompt_tokens", "Prompt tokens, by whether the prefix cache had them.", ("cached",))
+COMPLETION_TOKENS = Counter("fathom_completion_tokens", "Generated tokens, trace included.")
+REASONING_TOKENS = Counter("fathom_reasoning_tokens", "Generated tokens that were part of a trace.")
+ENGINE_STATE = Gauge("fathom_engine_state", "1 for the phase that the engine is in, 0 for the others.", ("phase",))
