@@ -21,7 +21,9 @@ RUN useradd --uid 10001 --create-home fathom && install -d -o fathom -g fathom /
 
 FROM cpu-system AS cpu-build
 WORKDIR /src
-ARG PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_FIND_LINKS
 COPY requirements requirements
 RUN --mount=type=bind,from=wheels,target=/wheels \
     PIP_FIND_LINKS="/wheels $PIP_FIND_LINKS" PIP_NO_CACHE_DIR=1 \
@@ -33,6 +35,42 @@ RUN /opt/fathom/bin/pip install --no-deps --no-build-isolation .
 
 FROM cpu-system AS cpu
 COPY --from=cpu-build /opt/fathom /opt/fathom
+ENV PATH=/opt/fathom/bin:$PATH FATHOM_HOME=/models FATHOM_HTTP__HOST=0.0.0.0 XDG_CACHE_HOME=/models/cache
+USER 10001:10001
+WORKDIR /home/fathom
+ARG BAKE_MODEL
+RUN if [ -n "$BAKE_MODEL" ]; then fathom pull; fi
+VOLUME /models
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000, timeout=4); c.request('GET', '/livez'); exit(c.getresponse().status != 200)"]
+ENTRYPOINT ["fathom"]
+CMD ["serve"]
+
+
+# The wheels bring CUDA's libraries, the base the driver's hooks; Triton compiles a stub in C at run time.
+FROM ${CUDA_BASE} AS cuda-system
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        ca-certificates python3 python3-venv python3-dev gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+RUN useradd --uid 10001 --create-home fathom && install -d -o fathom -g fathom /models
+
+
+FROM cuda-system AS cuda-build
+WORKDIR /src
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_FIND_LINKS
+COPY requirements requirements
+RUN --mount=type=bind,from=wheels,target=/wheels \
+    PIP_FIND_LINKS="/wheels $PIP_FIND_LINKS" PIP_NO_CACHE_DIR=1 \
+    python3 requirements/install.py --device cuda --venv /opt/fathom --no-project
+COPY pyproject.toml README.md LICENSE ./
+COPY server server
+RUN /opt/fathom/bin/pip install --no-deps --no-build-isolation .
+
+
+FROM cuda-system AS cuda
+COPY --from=cuda-build /opt/fathom /opt/fathom
 ENV PATH=/opt/fathom/bin:$PATH FATHOM_HOME=/models FATHOM_HTTP__HOST=0.0.0.0 XDG_CACHE_HOME=/models/cache
 USER 10001:10001
 WORKDIR /home/fathom

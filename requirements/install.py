@@ -185,9 +185,10 @@ def install_cpu_torch(environment: Environment, torch: str) -> None:
 
 def machine_device() -> str:
     """'cuda' where NVIDIA's driver lists a GPU, else 'cpu'."""
-    if shutil.which("nvidia-smi") is None:
+    driver = shutil.which("nvidia-smi")
+    if driver is None:
         return "cpu"
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    listed = subprocess.run([driver, "-L"], capture_output=True, text=True, check=False)
     return "cuda" if listed.returncode == 0 and "GPU " in listed.stdout else "cpu"
 
 

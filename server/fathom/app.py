@@ -1,43 +1,37 @@
 """All the wiring, top to bottom."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from fathom import __version__
 from fathom.api import errors, operations
 from fathom.api.middleware import LimitBody, Observe
 from fathom.api.openai import models
 from fathom.api.openai.chat import routes as chat
-from fathom.core.engine import Engine, ModelCard
-from fathom.engine.supervisor import Supervisor
+from fathom.core.engine import Engine
+from fathom.engine.supervisor import Hooks, Supervisor
 from fathom.serving.generate import Generate
 from fathom.settings import Settings
 
 
-def create_app(
-    settings: Settings,
-    engine: Engine,
-    *,
-    on_ready: Callable[[ModelCard], None] = lambda card: None,
-    on_failed: Callable[[str], None] = lambda reason: None,
-) -> FastAPI:
+def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -> FastAPI:
     """The server as an ASGI app. The engine starts with the app's lifespan, in the background, and ends with it."""
-    supervisor = Supervisor(engine)
+    supervisor = Supervisor(engine, hooks or Hooks.none())
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        supervisor.begin(on_ready, on_failed)
+        supervisor.begin()
         yield
         await supervisor.stop()
 
-    app = FastAPI(
+    app: FastAPI = FastAPIOffline(
         title="Fathom",
         version=__version__,
         description="An inference server for efficient open-weight LLMs, with the reasoning trace in the open.",
         lifespan=lifespan,
-        docs_url=None,
         redoc_url=None,
     )
     app.state.settings = settings

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from fathom.core.errors import StartupError
 
@@ -30,11 +36,9 @@ class HttpSettings(_Group):
 class ModelSettings(_Group):
     model: str | None = Field(
         None,
-        description="Catalogue alias, Hugging Face id (also id@revision), folder, or .gguf file. None: the embedded model.",
+        description="Catalogue alias, Hugging Face id (or id@revision), folder or .gguf file. None: the embedded model.",
     )
-    served_name: str | None = Field(
-        None, description="The model id that clients see. None: the alias, id or folder name."
-    )
+    served_name: str | None = Field(None, description="What clients call the model. None: its alias, id or folder.")
     profile: str | None = Field(None, description="Family profile by name. None: picked from the model's own files.")
     trust_remote_code: bool = Field(False, description="Run Python code that the model's repository brings along.")
 
@@ -114,7 +118,9 @@ class Settings(BaseSettings):
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod
-    def settings_customise_sources(cls, *sources: Any, init_settings: Any, **_: Any) -> tuple[Any, ...]:
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)  # load() merges the sources itself
 
 
@@ -183,9 +189,9 @@ def _reject_unknown_environment() -> None:
     groups = ["FATHOM_" + group.upper() for group in Settings.model_fields]
     prefixes = ("FATHOM_ENGINE__ARGS__", "FATHOM_ENGINE__LORA__", "FATHOM_ENGINE__SPECULATIVE__")
     for name in os.environ:
-        if name.upper().startswith("FATHOM_") and name.upper() not in known + groups:
-            if not name.upper().startswith(prefixes):
-                raise StartupError(f"unknown setting in the environment: {name}.{nearest(name, known)}")
+        upper = name.upper()
+        if upper.startswith("FATHOM_") and upper not in known + groups and not upper.startswith(prefixes):
+            raise StartupError(f"unknown setting in the environment: {name}.{nearest(name, known)}")
 
 
 def _one_line(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""Every error becomes bytes here, once, in OpenAI's shape: {"error": {message, type, param, code}}, four keys always."""
+"""Every error becomes bytes here, once, in OpenAI's shape: {"error": {message, type, param, code}}, always all four."""
 
 import msgspec
 from fastapi import FastAPI, Request

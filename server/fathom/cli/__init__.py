@@ -4,10 +4,9 @@ import sys
 from collections.abc import Callable
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from fathom.cli.chat import chat
+from fathom.cli.complain import complain
 from fathom.cli.models import models
 from fathom.cli.pull import pull
 from fathom.cli.serve import serve
@@ -32,5 +31,5 @@ def app() -> None:
     try:
         _cli()
     except StartupError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print("[red]fathom: error:[/]", escape(str(error)))
+        complain(str(error))
         sys.exit(1)

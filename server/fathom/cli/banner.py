@@ -5,10 +5,12 @@ import json
 from fathom import __version__
 from fathom.core.engine import ModelCard
 
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+
 
 def banner(card: ModelCard, host: str, port: int) -> str:
     """Facts of the served model and a curl line that works as it is printed."""
-    reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    reachable = "127.0.0.1" if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
     url = f"http://{reachable}:{port}"
     facts = {
         "model": f"{card.id}  ({card.source}; profile {card.profile})",

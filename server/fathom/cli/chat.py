@@ -1,5 +1,34 @@
 """fathom chat."""
 
+from typing import Annotated, Any
 
-def chat() -> None:
-    """Chat in the terminal."""
+import typer
+
+
+def chat(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A model id of the server at --url; or what to serve, where a server has to be started."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="An OpenAI-compatible server [http://127.0.0.1:8000, or one of its own if none is there]."),
+    ] = None,
+    api_key: Annotated[
+        str | None, typer.Option(envvar="OPENAI_API_KEY", show_envvar=True, help="The key that the server asks for.")
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="The system message.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="Sampling temperature.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of trace and answer together.")] = None,
+    thinking: Annotated[
+        bool | None, typer.Option("--thinking/--no-thinking", help="Think before the answer, or do not.")
+    ] = None,
+    no_trace: Annotated[bool, typer.Option("--no-trace", help="Hide the reasoning trace.")] = False,
+) -> None:
+    """Chat in the terminal with a running server, or with one that ends with the chat. Reads piped lines, too."""
+    from fathom.cli.chat_session import run  # brings httpx in, which no other command waits for
+
+    wishes = {"temperature": temperature, "max_tokens": max_tokens, "enable_thinking": thinking}
+    body: dict[str, Any] = {name: wish for name, wish in wishes.items() if wish is not None}
+    status = run(model, url, api_key, system, body, show_trace=not no_trace)
+    raise typer.Exit(status)

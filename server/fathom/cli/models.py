@@ -8,7 +8,7 @@ from fathom.models import catalogue
 from fathom.models.catalogue import Entry
 from fathom.models.fetch import stored
 
-_WIDE = 160  # where there is no terminal to fit into
+_WIDE = 200  # where there is no terminal to fit into
 
 
 def models() -> None:

@@ -1,5 +1,7 @@
 """fathom serve."""
 
+import os
+import sys
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +10,7 @@ import typer
 import uvloop
 
 from fathom.cli import server
+from fathom.cli.complain import complain
 from fathom.core.errors import StartupError
 from fathom.settings import Settings, load
 
@@ -66,7 +69,9 @@ def serve(
     listening = server.listen(settings.http)
     failure = uvloop.run(server.run(settings, listening))
     if failure:
-        raise StartupError(failure)
+        complain(failure)
+    sys.stdout.flush()
+    os._exit(1 if failure else 0)  # everything is stopped; torch's own way out takes seconds and prints
 
 
 def _settings(parameters: dict[str, Any]) -> Settings:

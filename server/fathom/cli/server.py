@@ -2,15 +2,20 @@
 
 import signal
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 import uvicorn
 
+from fathom.app import create_app
 from fathom.cli.banner import banner
-from fathom.core.engine import ModelCard
+from fathom.cli.progress import showing_progress
+from fathom.core.engine import ModelCard, Phase
 from fathom.core.errors import StartupError
+from fathom.engine.supervisor import Hooks
+from fathom.engine.vllm_engine import VllmEngine
 from fathom.settings import HttpSettings, Settings
 from fathom.telemetry import logging
 
@@ -32,21 +37,24 @@ def listen(http: HttpSettings) -> socket.socket:
 
 async def run(settings: Settings, listening: socket.socket) -> str | None:
     """Serve until a signal comes or the engine fails; then the reason is returned."""
-    from fathom.app import create_app
-    from fathom.engine.vllm_engine import VllmEngine
-
     logging.configure(settings.telemetry)
     host, port = listening.getsockname()[:2]
     failures: list[str] = []
 
+    bars = ExitStack()  # on a terminal; elsewhere the log tells the phases
+    show = bars.enter_context(showing_progress()) if sys.stderr.isatty() else _silent
+
     def on_ready(card: ModelCard) -> None:
+        bars.close()
         print(banner(card, host, port), flush=True)
 
     def on_failed(reason: str) -> None:
+        bars.close()
         failures.append(reason)
         server.should_exit = True
 
-    app = create_app(settings, VllmEngine(settings), on_ready=on_ready, on_failed=on_failed)
+    engine = VllmEngine(settings)
+    app = create_app(settings, engine, Hooks(show, on_ready, on_failed))
     server = _Server(
         uvicorn.Config(
             app,
@@ -58,7 +66,13 @@ async def run(settings: Settings, listening: socket.socket) -> str | None:
         )
     )
     await server.serve(sockets=[listening])
+    bars.close()
+    await engine.stop()  # a second signal skips the app's own way down; no engine may outlive us
     return failures[0] if failures else None
+
+
+def _silent(_phase: Phase, _share: float | None) -> None:
+    pass
 
 
 class _Server(uvicorn.Server):

@@ -1,10 +1,12 @@
 """From settings to a loaded engine: every blocking step of a start, in order."""
 
 import asyncio
+import logging as stdlib_logging
 import os
 import re
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,7 +58,7 @@ async def in_daemon_thread(work: Callable[[], Result]) -> Result:
     def run() -> None:
         try:
             result, error = work(), None
-        except BaseException as caught:  # whatever it is, it belongs to the one who waits
+        except BaseException as caught:  # noqa: BLE001 - whatever it is, it belongs to the one who waits
             result, error = None, caught
         loop.call_soon_threadsafe(settle, result, error)
 
@@ -82,15 +84,18 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
     for choice in machine.choose(settings.engine):
         os.environ[choice.name] = choice.value
         log.info("engine choice", name=choice.name, value=choice.value, why=choice.why)
-    from vllm.v1.engine.async_llm import AsyncLLM  # seconds, and it reads the environment
+    stdlib_logging.getLogger("vllm").setLevel(stdlib_logging.WARNING)  # until vLLM reads its config
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from vllm.v1.engine.async_llm import AsyncLLM  # seconds, and it reads the environment
 
-    from fathom.engine.options import engine_args
+        from fathom.engine.options import engine_args
 
     args = engine_args(str(prepared.path), profile, settings.model, settings.engine, room, device)
     progress(Phase.LOADING, None)
     try:
         llm = AsyncLLM.from_engine_args(args)
-    except Exception as error:  # vLLM raises whatever it meets; the operator gets one line, the log has it all
+    except Exception as error:  # noqa: BLE001 - vLLM raises whatever it meets; one line says it, the log has it all
         raise StartupError(
             f"the engine did not start: {_root_cause(engine_log, error)} (all of it: {engine_log})"
         ) from None

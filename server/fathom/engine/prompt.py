@@ -45,9 +45,9 @@ class PromptRenderer:
         text = self._apply_template([self._turn(message) for message in messages], switch)
         if reasoning:
             text = _open_or_close(text, reasoning, thinking)
-        pieces = [self._tokenizer.encode(piece, add_special_tokens=False) for piece in text.split(_CUT)]
+        ids = [id for piece in text.split(_CUT) for id in self._tokenizer.encode(piece, add_special_tokens=False)]
         opened = bool(reasoning) and text.rstrip().endswith(reasoning.start if reasoning else "")
-        return Prompt(sum(pieces, []), opened)
+        return Prompt(ids, opened)
 
     def thinks(self, control: ReasoningControl) -> bool:
         """Whether this request will have a trace. Raises Unsupported where the family cannot do as asked."""

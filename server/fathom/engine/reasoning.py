@@ -1,10 +1,10 @@
 """The one reasoning state machine: splits what a model writes into its trace and its answer.
 
-It is seeded from the rendered prompt (the template may have opened the trace) and fed token by token. Where a delimiter
-is a token, only that token counts: a model that spells out "</think>" in its answer stays in its answer. Where it is
-plain text, the text is scanned, and whatever may still become a delimiter is held back. A delimiter never reaches a
-client; one that comes where it changes nothing is dropped. White space around the trace is dropped too, so that no piece
-of a trace is blank (some clients throw blank pieces away).
+It is seeded from the rendered prompt (the template may have opened the trace) and fed token by token. Where a
+delimiter is a token, only that token counts: a model that spells out "</think>" in its answer stays in its answer.
+Where it is plain text, the text is scanned, and whatever may still become a delimiter is held back. A delimiter never
+reaches a client; one that comes where it changes nothing is dropped. White space around the trace is dropped too, so
+that no piece of a trace is blank (some clients throw blank pieces away).
 """
 
 from collections.abc import Iterator

@@ -20,7 +20,7 @@ def think_then_answer(request: GenerationRequest) -> Iterable[Event]:
 
 
 class ScriptedEngine:
-    """`delay`: seconds before each event. `running`, `aborted`: the ids of requests that run, and that were cut short."""
+    """`delay`: seconds before each event. `running`, `aborted`: ids of requests that run, and that were cut short."""
 
     def __init__(self, script: Script = think_then_answer, *, delay: float = 0.0, model: str = "scripted") -> None:
         self.script, self.delay, self.model = script, delay, model

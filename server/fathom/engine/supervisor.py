@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 
 import structlog
 
-from fathom.core.engine import Engine, ModelCard, Phase
+from fathom.core.engine import Engine, ModelCard, Phase, Progress
 from fathom.core.errors import EngineUnavailable, StartupError
 from fathom.core.events import Event
 from fathom.core.generation import GenerationRequest
@@ -19,6 +20,19 @@ _WATCH_EVERY = 1.0
 _RETRY_AFTER = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Whom to tell: of each step of a start, that the model is served, and that the engine has failed."""
+
+    progress: Progress
+    ready: Callable[[ModelCard], None]
+    failed: Callable[[str], None]
+
+    @classmethod
+    def none(cls) -> "Hooks":
+        return cls(lambda _phase, _share: None, lambda _card: None, lambda _reason: None)
+
+
 class Supervisor:
     """Owns one engine.
 
@@ -26,8 +40,9 @@ class Supervisor:
     card: what is served, once it is. failure: the one line that ended it.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, hooks: Hooks) -> None:
         self._engine = engine
+        self._hooks = hooks
         self._task: asyncio.Task[None] | None = None
         self._began = self._phase_began = time.monotonic()
         self.phase = Phase.STARTING
@@ -48,9 +63,9 @@ class Supervisor:
     def phase_seconds(self) -> float:
         return time.monotonic() - self._phase_began
 
-    def begin(self, on_ready: Callable[[ModelCard], None], on_failed: Callable[[str], None]) -> None:
+    def begin(self) -> None:
         """Start the engine and watch it, in the background."""
-        self._task = asyncio.create_task(self._live(on_ready, on_failed))
+        self._task = asyncio.create_task(self._live())
 
     async def stop(self) -> None:
         """End the engine, wherever it is in its life."""
@@ -76,27 +91,28 @@ class Supervisor:
             raise EngineUnavailable(self._why_not(), retry_after=_RETRY_AFTER)
         return self.card
 
-    async def _live(self, on_ready: Callable[[ModelCard], None], on_failed: Callable[[str], None]) -> None:
+    async def _live(self) -> None:
         try:
             self.card = await self._engine.start(self._enter)
             self._enter(Phase.READY)
-            on_ready(self.card)
-            while (reason := self._engine.died()) is None:
+            self._hooks.ready(self.card)
+            while (reason := self._engine.died()) is None:  # noqa: ASYNC110 - vLLM tells nobody of its death
                 await asyncio.sleep(_WATCH_EVERY)
-            self._fail(f"the engine died: {reason}", on_failed)
+            self._fail(f"the engine died: {reason}")
         except StartupError as error:
-            self._fail(str(error), on_failed)
+            self._fail(str(error))
 
-    def _fail(self, reason: str, on_failed: Callable[[str], None]) -> None:
+    def _fail(self, reason: str) -> None:
         self.failure = reason
         self._enter(Phase.FAILED)
-        on_failed(reason)
+        self._hooks.failed(reason)
 
     def _enter(self, phase: Phase, share: float | None = None) -> None:
         if phase is not self.phase:
             log.info("engine", phase=str(phase), seconds=round(self.seconds, 1))
             self._phase_began = time.monotonic()
         self.phase, self.share = phase, share
+        self._hooks.progress(phase, share)
         for each in Phase:
             metrics.ENGINE_STATE.labels(phase=str(each)).set(each is phase)
 
@@ -104,4 +120,5 @@ class Supervisor:
         if self.phase is Phase.FAILED:
             return f"The engine has failed: {self.failure}"
         share = "" if self.share is None else f", {self.share:.0%}"
-        return f"The engine is not ready: {self.phase}{share} for {self.phase_seconds:.0f} s. Try again soon; GET /startupz tells."
+        where = f"{self.phase}{share} for {self.phase_seconds:.0f} s"
+        return f"The engine is not ready ({where}). Try again in a few seconds; GET /startupz tells how far it is."

@@ -23,7 +23,7 @@ from fathom.engine.loading import Loaded
 from fathom.engine.prompt import PromptRenderer
 from fathom.engine.reader import TurnReader
 from fathom.engine.reasoning import Delimiter
-from fathom.engine.sampling import completion_limit, thinking_budget, to_params
+from fathom.engine.sampling import completion_limit, engine_budget, thinking_budget, to_params
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,9 @@ class Turns:
     def died(self) -> str | None:
         return str(self._llm.dead_error) if self._llm.errored else None
 
-    def shut_down(self) -> None:
-        self._llm.shutdown()
+    def shut_down(self, seconds: float) -> None:
+        """Blocks until the engine's processes have ended, or `seconds` are over."""
+        self._llm.shutdown(timeout=seconds)
 
     async def _plan(self, request: GenerationRequest) -> _Turn:
         prompt = await self._renderer.render(request.messages, request.reasoning)
@@ -122,8 +123,8 @@ class Turns:
             budget=budget,
             end_tokens=len(self._end_ids),
         )
-        if budget is not None and prompt.thinking:
-            budget += self._trace_tokens(prompt.ids)  # vLLM counts what the template put behind the start delimiter
+        if prompt.thinking:
+            budget = engine_budget(budget, self._trace_tokens(prompt.ids))
         return _Turn(prompt.ids, limit, budget, reader)
 
     async def _submit(
@@ -183,6 +184,6 @@ def _delimiter(text: str, ids: list[int]) -> Delimiter:
 def _finish_reason(completion: CompletionOutput) -> FinishReason | None:
     match completion.finish_reason:
         case None | "stop" | "length" as reason:
-            return reason  # type: ignore[return-value]
+            return reason
         case other:
             raise ServiceError(f"The engine ended the request early: {other}.")

@@ -18,7 +18,7 @@ from fathom.settings import Settings
 if TYPE_CHECKING:
     from fathom.engine.turns import Turns
 
-_SECONDS_TO_END = 5.0
+_SECONDS_TO_END = 1.0
 
 
 class VllmEngine:
@@ -49,9 +49,10 @@ class VllmEngine:
 
     async def stop(self) -> None:
         self._cancel.set()
-        children = psutil.Process().children(recursive=True)
-        if self._turns:
-            self._turns.shut_down()
+        children = _engine_processes()
+        turns, self._turns = self._turns, None
+        if turns:
+            await asyncio.to_thread(turns.shut_down, _SECONDS_TO_END)
         await asyncio.to_thread(_end, children)
 
 
@@ -64,12 +65,22 @@ def _load(settings: Settings, progress: Progress, cancel: threading.Event) -> "T
     return Turns(loaded, settings.engine.lora)
 
 
+def _engine_processes() -> list[psutil.Process]:
+    """EngineCore and the workers. multiprocessing's own tracker is left to clean up behind them."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "resource_tracker" not in " ".join(_command(child))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has just ended
+        return []
+
+
 def _end(processes: list[psutil.Process]) -> None:
-    """Ask each process to end, wait, then kill those that did not."""
-    _, alive = psutil.wait_procs(processes, timeout=_SECONDS_TO_END / 2)
-    for process in alive:
-        process.terminate()
-    _, alive = psutil.wait_procs(alive, timeout=_SECONDS_TO_END / 2)
+    """Kill what is still there. An engine holds nothing worth a long goodbye."""
+    _, alive = psutil.wait_procs(processes, timeout=_SECONDS_TO_END)
     for process in alive:
         process.kill()
-    psutil.wait_procs(alive, timeout=_SECONDS_TO_END / 2)
+    psutil.wait_procs(alive, timeout=_SECONDS_TO_END)

@@ -32,7 +32,7 @@ def run(
     on_tick: Callable[[], None] = lambda: None,
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Run to the end, or until `cancel` is set. `on_line` gets every line of both outputs, `on_tick` a call now and then.
+    """Run to the end, or until `cancel` is set. `on_line` gets every line of output, `on_tick` a call now and then.
 
     Raises ChildFailed, or StartupError when cancelled. However this ends, the child has ended too.
     """
@@ -85,7 +85,7 @@ def main(parent: str, *command: str) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != int(parent):
         sys.exit("the parent has gone")
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 - the list comes from run()
 
 
 if __name__ == "__main__":

@@ -11,9 +11,6 @@ from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from huggingface_hub import get_cached_repo_tree, try_to_load_from_cache
-from huggingface_hub.errors import CachedRepoTreeNotFoundError
-
 from fathom.core.engine import Phase, Progress
 from fathom.core.errors import StartupError
 from fathom.models import child, disk
@@ -46,6 +43,9 @@ def prepare(
 
 def on_disk(source: Hub, cache: Path, *, code: bool) -> Path | None:
     """The folder, if every file that is wanted of it is there."""
+    from huggingface_hub import get_cached_repo_tree, try_to_load_from_cache  # 0.2 s that only hub models pay
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
     revision = source.revision or "main"
     config = try_to_load_from_cache(source.id, "config.json", cache_dir=cache, revision=revision)
     if not isinstance(config, str):

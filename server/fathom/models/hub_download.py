@@ -68,7 +68,7 @@ def explain(error: Exception, repository: str, revision: str) -> str:
         case OfflineModeIsEnabled():
             return f"{repository} is not on disk and HF_HUB_OFFLINE forbids the download: unset it, or serve a folder."
         case _ if status in (401, 403):
-            return f"the hub refused the token for {repository} (status {status}): set HF_TOKEN to a valid one, or unset it."
+            return f"the hub refused the token for {repository} (status {status}): set HF_TOKEN to a valid one."
         case _ if status is not None:
             return f"the hub answered {repository} with status {status}: try again later."
         case HTTPError():

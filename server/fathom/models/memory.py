@@ -16,8 +16,8 @@ GIB = 1 << 30
 RUNTIME_BYTES = 2 * GIB
 """What the engine's processes take besides weights and KV cache: three Pythons with torch, and activations."""
 
-LARGEST_DEFAULT_KV_BYTES = 16 * GIB
-"""No more than this unless asked: a CPU decodes fewer tokens at once than it holds, and its pages must be touched."""
+LARGEST_DEFAULT_KV_BYTES = 4 * GIB
+"""No more than this unless asked: vLLM touches every page at the start, and a CPU decodes fewer tokens than it holds."""
 
 USEFUL_CONTEXT = 2048
 """Less room than this (or than the model's own context) and a chat does not fit: then it is better not to start."""
@@ -149,7 +149,7 @@ def _does_not_fit(
 
 
 def _gib(count: int) -> str:
-    return f"{count / GIB:.1f} GiB" if count >= GIB // 10 else f"{count / (1 << 20):.1f} MiB"
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / (1 << 20):.1f} MiB"
 
 
 def _meminfo(path: Path) -> dict[str, int]:

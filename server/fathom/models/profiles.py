@@ -20,7 +20,7 @@ class Reasoning:
     start, end: the delimiters, as text.
     opened_by: "template" if the prompt should end with `start`, "model" if the model writes it (or does not).
     closing: what ends a trace that the model left open, and leads over to the answer.
-    switch: the chat template's variable that turns thinking on and off. None: an empty trace in the prompt turns it off.
+    switch: the chat template's variable for thinking. None: an empty trace in the prompt turns it off.
     default_on: thinks when the client says nothing.
     budget: default thinking budget in tokens; None is no limit but max_tokens.
     answers_after_eos: the family may end its turn inside the trace; the trace is then closed and the answer asked for.

@@ -18,7 +18,7 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A Hugging Face repository. `name` is what clients call it: the alias or the id. revision None: the main branch."""
+    """A Hugging Face repository. `name` is what clients call it: alias or id. `revision` None: the main branch."""
 
     id: str
     revision: str | None
@@ -40,7 +40,7 @@ Source = Embedded | Hub | Folder | GgufFile
 
 def parse(model: str | None) -> Source:
     """Aliases win over folders of the same name (write ./name for the folder). Raises StartupError in one line."""
-    if model is None or model.lower() == catalogue.DEFAULT:
+    if not model or model.lower() == catalogue.DEFAULT:
         return Embedded()
     return _alias(model) or _path(model) or _hub(model)
 

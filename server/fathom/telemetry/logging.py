@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -20,7 +20,7 @@ _QUIET = ("uvicorn.access", "httpx", "huggingface_hub", "filelock", "asyncio")
 
 def configure(settings: TelemetrySettings) -> None:
     """Set up the logs of this process. Safe to call again."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_shared(), processors=_last(settings)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -35,6 +35,17 @@ def configure(settings: TelemetrySettings) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever sys.stderr is at the time: a progress bar takes its place for a while."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
 
 
 def engine_log_config(folder: Path, settings: TelemetrySettings) -> tuple[Path, Path]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fathom.core.engine import Phase
 
-from fathom.core.engine import Phase, Progress
 from tests.unit.models.fake_hub import FakeHub
 
 LLAMA: dict[str, Any] = {
@@ -70,9 +70,6 @@ def progress() -> Recorder:
 
 def silent(phase: Phase, share: float | None) -> None:
     """A Progress for tests that do not look at it."""
-
-
-_typed: Progress = silent
 
 
 @pytest.fixture

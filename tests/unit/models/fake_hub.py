@@ -1,4 +1,4 @@
-"""A small Hugging Face hub on loopback: the few endpoints that snapshot_download asks. The real hub is never reached."""
+"""A small Hugging Face hub on loopback: the endpoints that snapshot_download asks. The real one is not reached."""
 
 import hashlib
 import json

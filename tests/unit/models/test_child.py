@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from fathom.core.errors import StartupError
 from fathom.models import child
 
@@ -39,12 +38,12 @@ def test_lines_of_both_outputs_arrive_and_a_bar_that_redraws_itself_is_many_line
 
 
 def test_a_failure_carries_the_last_line() -> None:
-    with pytest.raises(child.ChildFailed, match="^ValueError: no such thing$"):
+    with pytest.raises(child.ChildFailed, match=r"^ValueError: no such thing$"):
         child.run(python("raise ValueError('no such thing')"), cancel=threading.Event())
 
 
 def test_a_silent_failure_carries_its_status() -> None:
-    with pytest.raises(child.ChildFailed, match="^it ended with status 3$"):
+    with pytest.raises(child.ChildFailed, match=r"^it ended with status 3$"):
         child.run(python("raise SystemExit(3)"), cancel=threading.Event())
 
 
@@ -63,10 +62,8 @@ def test_cancelling_ends_the_child() -> None:
         pids.append(int(line))
         cancel.set()
 
-    with pytest.raises(StartupError, match="stopped before the model was ready"):
-        child.run(
-            python("import os, time; print(os.getpid()); time.sleep(60)"), cancel=cancel, on_line=remember
-        )
+    with pytest.raises(StartupError, match=r"stopped before the model was ready"):
+        child.run(python("import os, time; print(os.getpid()); time.sleep(60)"), cancel=cancel, on_line=remember)
     assert not is_running(pids[0])
 
 

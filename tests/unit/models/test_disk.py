@@ -2,10 +2,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
-
 from fathom.core.errors import StartupError
 from fathom.models import disk
+from filelock import FileLock
 
 
 def test_a_built_folder_appears_with_all_that_was_put_in(tmp_path: Path) -> None:
@@ -18,9 +17,12 @@ def test_a_built_folder_appears_with_all_that_was_put_in(tmp_path: Path) -> None
 
 
 def test_a_folder_whose_building_failed_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="broken"), disk.building(tmp_path / "model") as partial:
+    def fail(partial: Path) -> None:
         (partial / "weights").write_bytes(b"1")
         raise ValueError("broken")
+
+    with pytest.raises(ValueError, match=r"broken"), disk.building(tmp_path / "model") as partial:
+        fail(partial)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -52,7 +54,7 @@ def test_a_wait_for_another_writer_can_be_cancelled(tmp_path: Path) -> None:
     cancel.set()
     with (
         FileLock(tmp_path / ".gguf.lock"),
-        pytest.raises(StartupError, match="stopped"),
+        pytest.raises(StartupError, match=r"stopped"),
         disk.exclusive(tmp_path / "gguf", cancel),
     ):
         pass
@@ -61,7 +63,7 @@ def test_a_wait_for_another_writer_can_be_cancelled(tmp_path: Path) -> None:
 def test_a_home_that_cannot_be_written_is_named_with_the_fix(tmp_path: Path) -> None:
     (tmp_path / "home").touch()
     with (
-        pytest.raises(StartupError, match="cannot write to .*home/gguf .*: set FATHOM_HOME"),
+        pytest.raises(StartupError, match=r"cannot write to .*home/gguf .*: set FATHOM_HOME"),
         disk.exclusive(tmp_path / "home/gguf", threading.Event()),
     ):
         pass

@@ -4,11 +4,11 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from fathom.core.engine import Phase
 from fathom.core.errors import StartupError
 from fathom.models import hub as hub_files
 from fathom.models.source import Hub
+
 from tests.unit.models.conftest import Recorder, model_files, silent
 from tests.unit.models.fake_hub import FakeHub, Repository
 
@@ -29,7 +29,8 @@ def test_progress_ends_at_the_whole_download(hub: FakeHub, tmp_path: Path, progr
     hub.repositories["org/llama"] = Repository(model_files())
     hub_files.prepare(LLAMA, tmp_path / "hub", progress, threading.Event(), code=False, refresh=False)
     shares = progress.shares(Phase.DOWNLOADING)
-    assert shares == sorted(shares) and shares[-1] == 1.0
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
 
 
 def test_a_named_revision_is_the_one_that_is_downloaded(hub: FakeHub, tmp_path: Path) -> None:
@@ -74,9 +75,7 @@ def test_a_refresh_takes_the_newer_commit(hub: FakeHub, tmp_path: Path) -> None:
     assert fetch(LLAMA, tmp_path / "hub", refresh=True).name == "c" * 40
 
 
-def test_the_token_of_the_environment_is_sent(
-    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_token_of_the_environment_is_sent(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.repositories["org/llama"] = Repository(model_files(), token="hf_secret")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     fetch(LLAMA, tmp_path / "hub")
@@ -91,33 +90,31 @@ def test_without_a_token_no_authorization_is_sent(hub: FakeHub, tmp_path: Path) 
 
 def test_a_gated_repository_says_how_to_get_in(hub: FakeHub, tmp_path: Path) -> None:
     hub.repositories["org/llama"] = Repository(model_files(), gated=True)
-    with pytest.raises(StartupError, match="org/llama is gated: accept its licence .* set HF_TOKEN"):
+    with pytest.raises(StartupError, match=r"org/llama is gated: accept its licence .* set HF_TOKEN"):
         fetch(LLAMA, tmp_path / "hub")
 
 
 def test_a_repository_that_does_not_exist_is_named(hub: FakeHub, tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match="the hub shows no model 'org/llama': check the spelling"):
+    with pytest.raises(StartupError, match=r"the hub shows no model 'org/llama': check the spelling"):
         fetch(LLAMA, tmp_path / "hub")
 
 
 def test_a_revision_that_does_not_exist_is_named(hub: FakeHub, tmp_path: Path) -> None:
     hub.repositories["org/llama"] = Repository(model_files())
-    with pytest.raises(StartupError, match="org/llama has no revision 'v9'"):
+    with pytest.raises(StartupError, match=r"org/llama has no revision 'v9'"):
         fetch(Hub("org/llama", "v9", "org/llama"), tmp_path / "hub")
 
 
 def test_a_hub_that_cannot_be_reached_is_named_with_the_ways_out(hub: FakeHub, tmp_path: Path) -> None:
     hub.stop()
-    with pytest.raises(StartupError, match=f"cannot reach the hub at {hub.url} for org/llama: check the network"):
+    with pytest.raises(StartupError, match=rf"cannot reach the hub at {hub.url} for org/llama: check the network"):
         fetch(LLAMA, tmp_path / "hub")
 
 
-def test_the_librarys_offline_switch_is_honoured(
-    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_librarys_offline_switch_is_honoured(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.repositories["org/llama"] = Repository(model_files())
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(StartupError, match="not on disk and HF_HUB_OFFLINE forbids"):
+    with pytest.raises(StartupError, match=r"not on disk and HF_HUB_OFFLINE forbids"):
         fetch(LLAMA, tmp_path / "hub")
     assert hub.requests == []
 
@@ -151,7 +148,7 @@ def test_a_download_larger_than_the_disk_is_refused(
 ) -> None:
     hub.repositories["org/llama"] = Repository(model_files())
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10}))
-    with pytest.raises(StartupError, match="not enough disk space"):
+    with pytest.raises(StartupError, match=r"not enough disk space"):
         fetch(LLAMA, tmp_path / "hub")
 
 
@@ -172,5 +169,5 @@ def test_weights_are_not_taken_twice_from_a_repository_that_has_them_in_two_layo
 
 
 def test_a_repository_without_weights_is_refused() -> None:
-    with pytest.raises(StartupError, match="org/data has no safetensors weights"):
+    with pytest.raises(StartupError, match=r"org/data has no safetensors weights"):
         hub_files.select(["config.json"], "org/data", code=False)

@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions: what a client may send. Names and bounds are those of OpenAI's API, and of vLLM's beyond it."""
+"""POST /v1/chat/completions: what a client may send. Names and bounds are OpenAI's, and beyond those vLLM's."""
 
 from typing import Annotated, Any, Literal
 

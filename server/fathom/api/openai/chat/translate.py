@@ -1,7 +1,7 @@
 """Chat Completions to the canonical request, and events to its bodies and chunks.
 
-Chunks follow what clients read: the role first, trace and answer never in one chunk, the finish reason alone, then usage.
-The parts of a chunk that stay the same are encoded once per request; a token costs one small JSON string.
+Chunks follow what clients read: the role first, trace and answer never in one chunk, the finish reason alone, then
+usage. What stays the same in every chunk is encoded once per request; a token costs one small JSON string.
 """
 
 import time
