@@ -9,6 +9,7 @@ from starlette.responses import Response
 from fathom.core.errors import BadRequest, ServiceError
 
 _MOST_TEXT = 1000
+_BRANCHES = {"str", "int", "float", "bool", "dict"}
 
 SURPRISE = ServiceError("The server failed on this request. Its log has the details under the x-request-id.")
 
@@ -53,9 +54,9 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
         if "json" not in content_type:
             refused.status, refused.code = 415, "unsupported_media_type"
         return response(refused)
-    where = ".".join(path)
+    where = _parameter(path)
     more = f" ({len(errors) - 1} more problems in the body.)" if len(errors) > 1 else ""
-    return response(BadRequest(f"{where}: {first['msg']}.{more}", param=_parameter(path)))
+    return response(BadRequest(f"{where}: {first['msg']}.{more}", param=where))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -80,7 +81,5 @@ def _http_message(request: Request, error: HTTPException) -> str:
 
 
 def _parameter(path: list[str]) -> str | None:
-    """The field's name as OpenAI writes it, without the branches of pydantic's unions: messages.0.content."""
-    named = [part for part in path if part.islower() and not part.startswith(("list[", "function-", "constrained"))]
-    numbers = [part for part in path if part.isdigit() or part in named]
-    return ".".join(numbers) or None
+    """The field as a client writes it, messages.0.content, without what pydantic adds for validators and unions."""
+    return ".".join(part for part in path if part.replace("_", "").isalnum() and part not in _BRANCHES) or None

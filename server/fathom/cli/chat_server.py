@@ -15,7 +15,7 @@ from fathom.cli.chat_client import ChatClient, ChatFailed, Startup
 from fathom.cli.chat_screen import Screen
 from fathom.core.errors import StartupError
 
-HOST = "127.0.0.1"
+HOST, PORT = "127.0.0.1", 8000
 SERVE = (sys.executable, "-m", "fathom", "serve")
 
 _POLL = 0.25
@@ -66,6 +66,8 @@ def own_server(model: str | None, home: Path, screen: Screen) -> Iterator[OwnSer
 
 def wait_until_ready(client: ChatClient, screen: Screen, server: OwnServer | None) -> None:
     """Show the phase of the start until it is over. Raises StartupError when the server ends, or cannot be reached."""
+    if not _startup(client, server):
+        return
     began = time.monotonic()
     with screen.waiting() as say:
         while startup := _startup(client, server):

@@ -1,9 +1,7 @@
 """A chat from its first line to its last: whom to talk to, what was said, and the commands."""
 
-import signal
 import sys
 from contextlib import ExitStack, closing, suppress
-from types import FrameType
 from typing import Any
 
 import httpx
@@ -18,7 +16,6 @@ from fathom.core.errors import StartupError
 with suppress(ImportError):
     import readline  # noqa: F401  input() edits lines and remembers them through it
 
-_PORT = 8000
 _HELP = """\
 /new    forget the conversation
 /help   this list
@@ -30,13 +27,11 @@ def run(
     model: str | None, url: str | None, api_key: str | None, system: str | None, body: dict[str, Any], show_trace: bool
 ) -> int:
     """Chat until the user, or the input, ends. Returns the exit status. Raises StartupError."""
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, _leave)
     home = settings.load().home
     screen = Screen(show_trace)
     server: OwnServer | None = None
     with ExitStack() as stack:
-        if url is None and not chat_server.listens(chat_server.HOST, _PORT):
+        if url is None and not chat_server.listens(chat_server.HOST, chat_server.PORT):
             server = stack.enter_context(chat_server.own_server(model, home, screen))
             model = None  # its id is the server's choice
         client = stack.enter_context(closing(_client(server, url, api_key)))
@@ -113,11 +108,11 @@ class Session:
 
 
 def _client(server: OwnServer | None, url: str | None, api_key: str | None) -> ChatClient:
-    address = server.url if server else url or f"http://{chat_server.HOST}:{_PORT}"
+    address = server.url if server else url or f"http://{chat_server.HOST}:{chat_server.PORT}"
     try:
         return ChatClient(address, api_key)
     except (httpx.InvalidURL, ValueError) as error:
-        raise StartupError(f"--url {address} is no address: {error}; it looks like http://127.0.0.1:{_PORT}") from None
+        raise StartupError(f"--url {address} is no address: {error}; it looks like http://127.0.0.1:8000") from None
 
 
 def _pick(client: ChatClient, model: str | None) -> str:
@@ -133,8 +128,3 @@ def _pick(client: ChatClient, model: str | None) -> str:
         f"the server at {client.url} serves {', '.join(served) or 'nothing'}, and not {model}; "
         "leave MODEL out, or name another server with --url"
     )
-
-
-def _leave(number: int, _frame: FrameType | None) -> None:
-    """A signal that ends the program ends it by an exception, so that everything is cleaned up."""
-    sys.exit(128 + number)

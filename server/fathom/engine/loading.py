@@ -17,10 +17,10 @@ import structlog
 from fathom.core.engine import ModelCard, Phase, Progress
 from fathom.core.errors import StartupError
 from fathom.engine import machine
-from fathom.engine.machine import Room
-from fathom.models import memory, profiles
+from fathom.models import profiles
 from fathom.models.facts import ModelFacts
 from fathom.models.fetch import PreparedModel, prepare
+from fathom.models.memory import plan_memory
 from fathom.models.profiles import Profile
 from fathom.settings import EngineSettings, ReasoningSettings, Settings
 from fathom.telemetry.logging import engine_log_config
@@ -34,9 +34,6 @@ Result = TypeVar("Result")
 
 _CAUSE = re.compile(r"^(?:.*\s)?((?:[\w.]+\.)?\w*(?:Error|Exception)): (.+)$", re.MULTILINE)
 _WRAPPERS = ("Engine core initialization failed", "WorkerProc initialization failed")
-
-
-_CPU_MAX_NUM_SEQS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
     )
     profile = _profile(settings, prepared.facts)
     device = machine.device()
-    room = _room(settings.engine, prepared.facts, device)
+    plan = plan_memory(prepared.facts, settings.engine, device)
     progress(Phase.IMPORTING, None)
     config, engine_log = engine_log_config(settings.home / "logs", settings.telemetry)
     os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(config)
@@ -91,7 +88,7 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
 
         from fathom.engine.options import engine_args
 
-    args = engine_args(str(prepared.path), profile, settings.model, settings.engine, room, device)
+    args = engine_args(str(prepared.path), profile, settings.model, settings.engine, plan, device)
     progress(Phase.LOADING, None)
     try:
         llm = AsyncLLM.from_engine_args(args)
@@ -106,23 +103,6 @@ def _profile(settings: Settings, facts: ModelFacts) -> Profile:
     named = settings.model.profile
     profile = profiles.by_name(named) if named else profiles.pick(facts.model_type, facts.chat_template)
     return _with_settings(profile, settings.reasoning)
-
-
-def _room(settings: EngineSettings, facts: ModelFacts, device: str) -> Room:
-    """On CPU vLLM is told the size of its KV cache; on a GPU it measures for itself."""
-    if device != "cpu":
-        gib = settings.kv_cache_memory
-        return Room(None if gib is None else int(gib * memory.GIB), settings.max_model_len, settings.max_num_seqs)
-    max_num_seqs = settings.max_num_seqs or _CPU_MAX_NUM_SEQS
-    plan = memory.plan(
-        facts,
-        memory.available_memory(),
-        settings.kv_cache_share,
-        settings.kv_cache_memory,
-        settings.max_model_len,
-        max_num_seqs=max_num_seqs,
-    )
-    return Room(plan.kv_bytes, plan.max_model_len, max_num_seqs)
 
 
 def _with_settings(profile: Profile, settings: ReasoningSettings) -> Profile:

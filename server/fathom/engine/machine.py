@@ -24,15 +24,6 @@ class Choice:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What the engine may take: bytes of KV cache, tokens of context, sequences at once. None: vLLM decides."""
-
-    kv_bytes: int | None
-    max_model_len: int | None
-    max_num_seqs: int | None
-
-
 def device() -> str:
     """ "cuda" or "cpu", by which build of vLLM is installed."""
     try:

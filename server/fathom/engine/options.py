@@ -6,16 +6,16 @@ from typing import Any
 from vllm.engine.arg_utils import AsyncEngineArgs
 
 from fathom.core.errors import StartupError
-from fathom.engine.machine import Room
+from fathom.models.memory import CPU_MAX_NUM_SEQS, MemoryPlan
 from fathom.models.profiles import Profile
 from fathom.settings import EngineSettings, ModelSettings, nearest
 
 
 def engine_args(
-    folder: str, profile: Profile, model: ModelSettings, settings: EngineSettings, room: Room, device: str
+    folder: str, profile: Profile, model: ModelSettings, settings: EngineSettings, plan: MemoryPlan, device: str
 ) -> AsyncEngineArgs:
     """Raises StartupError for a name in `engine.args` that AsyncEngineArgs does not have."""
-    fields = _named(settings, room, device) | {
+    fields = _named(settings, plan, device) | {
         "model": folder,
         "trust_remote_code": model.trust_remote_code,
         "reasoning_config": _reasoning_config(profile),
@@ -27,15 +27,15 @@ def engine_args(
     return AsyncEngineArgs(**chosen)
 
 
-def _named(settings: EngineSettings, room: Room, device: str) -> dict[str, Any]:
+def _named(settings: EngineSettings, plan: MemoryPlan, device: str) -> dict[str, Any]:
     on_cpu = device == "cpu"
     return {
         "dtype": settings.dtype,
         "quantization": settings.quantization,
-        "max_model_len": room.max_model_len,
-        "max_num_seqs": room.max_num_seqs,
+        "max_model_len": plan.max_model_len,
+        "max_num_seqs": settings.max_num_seqs or (CPU_MAX_NUM_SEQS if on_cpu else None),
         "max_num_batched_tokens": settings.max_num_batched_tokens,
-        "kv_cache_memory_bytes": room.kv_bytes,
+        "kv_cache_memory_bytes": plan.kv_bytes,
         "kv_cache_dtype": settings.kv_cache_dtype,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
         "tensor_parallel_size": settings.tensor_parallel_size,

@@ -17,7 +17,10 @@ RUNTIME_BYTES = 2 * GIB
 """What the engine's processes take besides weights and KV cache: three Pythons with torch, and activations."""
 
 LARGEST_DEFAULT_KV_BYTES = 4 * GIB
-"""No more than this unless asked: vLLM touches every page at the start, and a CPU decodes fewer tokens than it holds."""
+"""No more than this unless asked: vLLM touches every page at the start, and a CPU decodes fewer tokens than fit."""
+
+CPU_MAX_NUM_SEQS = 64
+"""Sequences in one batch on a CPU, unless asked; more only wait for each other."""
 
 USEFUL_CONTEXT = 2048
 """Less room than this (or than the model's own context) and a chat does not fit: then it is better not to start."""
@@ -48,7 +51,7 @@ def plan_memory(facts: ModelFacts, settings: EngineSettings, device: str, gpu_by
         settings.kv_cache_share,
         settings.kv_cache_memory,
         settings.max_model_len,
-        max_num_seqs=settings.max_num_seqs or 64,
+        max_num_seqs=settings.max_num_seqs or CPU_MAX_NUM_SEQS,
         kv_dtype_bytes=_dtype_bytes(settings.dtype if settings.kv_cache_dtype == "auto" else settings.kv_cache_dtype),
     )
     return replace(whole, kv_bytes=(whole.kv_bytes or 0) // workers)
@@ -61,7 +64,7 @@ def plan(
     kv_cache_memory_gib: float | None = None,
     max_model_len: int | None = None,
     *,
-    max_num_seqs: int = 64,
+    max_num_seqs: int = CPU_MAX_NUM_SEQS,
     kv_dtype_bytes: int = 2,
 ) -> MemoryPlan:
     """Divide a CPU's memory. Raises StartupError with the numbers when the model does not fit."""

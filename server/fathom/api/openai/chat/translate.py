@@ -118,9 +118,6 @@ def _message(message: ChatMessage, at: int) -> Message:
 
 
 def _sampling(body: ChatRequest) -> Sampling:
-    stop = [body.stop] if isinstance(body.stop, str) else body.stop or []
-    if not all(stop):
-        raise BadRequest("A stop string may not be empty.", param="stop")
     bias = body.logit_bias or {}
     if not all(token.isdecimal() for token in bias):
         raise BadRequest("The keys of logit_bias must be token ids.", param="logit_bias")
@@ -135,7 +132,7 @@ def _sampling(body: ChatRequest) -> Sampling:
         frequency_penalty=body.frequency_penalty or 0.0,
         repetition_penalty=body.repetition_penalty,
         seed=body.seed,
-        stop=tuple(stop),
+        stop=tuple(body.stop or ()),
         logit_bias={int(token): value for token, value in bias.items()},
         ignore_eos=bool(body.ignore_eos),
     )

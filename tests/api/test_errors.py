@@ -1,0 +1,135 @@
+import json
+
+import pytest
+
+from tests.api.conftest import chat_body
+
+
+def error(response) -> dict:
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    return body["error"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, None),
+        ({"temperature": -1}, "temperature"),
+        ({"temperature": 3}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 2**63}, "max_tokens"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"stop": ""}, "stop.0"),
+        ({"logit_bias": {"x": 1}}, "logit_bias"),
+        ({"presence_penalty": 9}, "presence_penalty"),
+        ({"thinking": {"type": "maybe"}}, "thinking.type"),
+    ],
+)
+def test_a_bad_field_is_400_and_named(client, fields, param):
+    response = client.post("/v1/chat/completions", json=chat_body(**fields))
+    assert response.status_code == 400
+    problem = error(response)
+    assert problem["type"] == "invalid_request_error"
+    if param is not None:
+        assert problem["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n", 2),
+        ("tools", [{"type": "function", "function": {"name": "f"}}]),
+        ("response_format", {"type": "json_object"}),
+        ("logprobs", True),
+        ("reasoning_effort", "high"),
+        ("chat_template", "{{ messages }}"),
+        ("chat_template_kwargs", {"chat_template": "x"}),
+        ("prompt_embeds", "AAAA"),
+    ],
+)
+def test_a_known_field_that_cannot_be_honoured_is_refused_by_name(client, name, value):
+    response = client.post("/v1/chat/completions", json=chat_body(**{name: value}))
+    assert response.status_code == 400
+    assert error(response)["param"] == name
+    assert error(response)["code"] == "unsupported_value"
+
+
+def test_the_harmless_value_of_such_a_field_passes(client):
+    harmless = {"n": 1, "tools": [], "logprobs": False, "response_format": {"type": "text"}}
+    assert client.post("/v1/chat/completions", json=chat_body(**harmless)).status_code == 200
+
+
+def test_unknown_fields_are_ignored_and_named(client):
+    for stream in (False, True):
+        response = client.post("/v1/chat/completions", json=chat_body(stream=stream, colour="red", user="me"))
+        assert response.status_code == 200
+        assert response.headers["x-fathom-ignored-params"] == "colour, user"
+
+
+def test_an_unknown_model_is_404_and_says_what_is_served(client):
+    response = client.post("/v1/chat/completions", json=chat_body(model="gpt-9"))
+    assert response.status_code == 404
+    assert error(response)["code"] == "model_not_found"
+    assert "scripted" in error(response)["message"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'"text"',
+        b"",
+        b'{"model":"scripted","messages":[{"role":"user","content":"\\ud800"}]}',
+        b'{"model":"scripted","messages":[{"role":"user","content":"x"}],"temperature":NaN}',
+        b'{"model":"scripted","messages":[{"role":"user","content":"x"}],"seed":' + b"9" * 5000 + b"}",
+    ],
+)
+def test_malformed_bodies_are_400_in_the_error_shape(client, content):
+    headers = {"content-type": "application/json"}
+    response = client.post("/v1/chat/completions", content=content, headers=headers)
+    assert response.status_code == 400
+    assert error(response)["type"] == "invalid_request_error"
+
+
+def test_many_mistakes_make_a_small_reply(client):
+    turns = [{"role": 1, "content": {}} for _ in range(3000)]
+    response = client.post("/v1/chat/completions", json=chat_body(messages=turns))
+    assert response.status_code == 400
+    assert len(response.content) < 2000
+
+
+def test_a_wrong_content_type_is_415(client):
+    body = json.dumps(chat_body())
+    response = client.post("/v1/chat/completions", content=body, headers={"content-type": "text/plain"})
+    assert response.status_code == 415
+    assert "application/json" in error(response)["message"]
+
+
+def test_a_large_body_is_413_declared_or_chunked(client):
+    limit = 8 << 20
+    headers = {"content-type": "application/json"}
+    declared = client.post("/v1/chat/completions", content=b"x" * (limit + 1), headers=headers)
+    assert declared.status_code == 413
+    assert error(declared)["code"] == "payload_too_large"
+    chunked = client.post(
+        "/v1/chat/completions", content=(b"x" * (1 << 20) for _ in range(limit // (1 << 20) + 1)), headers=headers
+    )
+    assert chunked.status_code == 413
+
+
+def test_unknown_paths_and_methods_have_the_error_shape(client):
+    missing = client.get("/v1/nothing")
+    assert missing.status_code == 404
+    assert "/v1/nothing" in error(missing)["message"]
+    wrong = client.get("/v1/chat/completions")
+    assert wrong.status_code == 405
+    assert wrong.headers["allow"] == "POST"
+    error(wrong)

@@ -1,0 +1,20 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.running import Server, start_server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The embedded model on a real vLLM engine, started once for all tests that need it.
+
+    It runs under the user's own FATHOM_HOME, so that a model that is already converted is not converted again.
+    """
+    log = tmp_path_factory.mktemp("server") / "server.log"
+    server = start_server(log, "--kv-cache-memory", "1", "--log-format", "json")
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,112 @@
+"""Running servers for tests: the app on a scripted engine in a thread, and the whole `fathom serve` as a process."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from fathom.app import create_app
+from fathom.core.engine import Engine
+from fathom.settings import Settings, load
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def app_running(engine: Engine, settings: Settings | None = None) -> Iterator[httpx.Client]:
+    """The app over real HTTP, on an engine of the test's choice."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings or load(), engine), port=0, log_config=None, http="httptools", access_log=False
+        )
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until(lambda: server.started, "the app listens")
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@dataclass
+class Server:
+    """A `fathom serve` process."""
+
+    process: subprocess.Popen[str]
+    port: int
+    log: Path
+    client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(base_url=self.url, timeout=120)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_ready(self, seconds: float = 280) -> None:
+        until(self._is_ready, "the server is ready", seconds)
+
+    def _is_ready(self) -> bool:
+        assert self.process.poll() is None, f"the server ended:\n{self.log.read_text()[-3000:]}"
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def chat(self, text: str, **fields: Any) -> dict[str, Any]:
+        """The answer to one message, greedily; fails on anything but 200."""
+        model = self.client.get("/v1/models").json()["data"][0]["id"]
+        body = {"model": model, "temperature": 0, "messages": [{"role": "user", "content": text}], **fields}
+        response = self.client.post("/v1/chat/completions", json=body)
+        assert response.status_code == 200, response.text
+        result: dict[str, Any] = response.json()
+        return result
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.kill()
+            self.client.close()
+
+
+def start_server(log: Path, *arguments: str, **environment: str) -> Server:
+    """`fathom serve` on a free port, not waited for."""
+    port = free_port()
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fathom", "serve", "--port", str(port), *arguments],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **environment},
+        )
+    return Server(process, port, log)
+
+
+def until(condition: Any, what: str, seconds: float = 20) -> None:
+    """Wait for `condition()`; fail with `what` when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
