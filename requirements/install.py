@@ -86,8 +86,12 @@ class Environment:
         draft.replace(self.file)
 
     def create(self, pip: str) -> None:
-        """One that was made for another device, Python or place is cleared: two builds of vLLM share no folder."""
-        venv.create(self.folder, clear=bool(self.stamps), symlinks=True, with_pip=True)
+        """Cleared if it is for another device, Python or place, or dead: two builds of vLLM cannot share a folder."""
+        clear = self.file.exists() or (self.folder.exists() and not self.python.exists())
+        try:
+            venv.create(self.folder, clear=clear, symlinks=True, with_pip=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise InstallError(f"no venv could be made in {self.folder}: {error}") from None
         self.stamps = {}
         self.install(pip, progress="off")  # the pip that a Python brings along may not know "raw"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import uvicorn
 from fathom.app import create_app
 from fathom.core.engine import Engine
@@ -82,12 +83,17 @@ class Server:
         return result
 
     def stop(self) -> int:
+        """Ask it to end. Returns its exit status."""
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(60)
         finally:
-            self.process.kill()
-            self.client.close()
+            self.kill()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.client.close()
 
 
 def start_server(log: Path, *arguments: str, **environment: str) -> Server:
@@ -102,6 +108,11 @@ def start_server(log: Path, *arguments: str, **environment: str) -> Server:
             env={**os.environ, **environment},
         )
     return Server(process, port, log)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Ended, if not yet buried by whoever inherited them."""
+    return all(not each.is_running() or each.status() == psutil.STATUS_ZOMBIE for each in processes)
 
 
 def until(condition: Any, what: str, seconds: float = 20) -> None:

@@ -36,7 +36,7 @@ class HttpSettings(_Group):
 class ModelSettings(_Group):
     model: str | None = Field(
         None,
-        description="Catalogue alias, Hugging Face id (or id@revision), folder or .gguf file. None: the embedded model.",
+        description="Catalogue alias, Hugging Face id (or id@revision), folder or .gguf file. None: the embedded one.",
     )
     served_name: str | None = Field(None, description="What clients call the model. None: its alias, id or folder.")
     profile: str | None = Field(None, description="Family profile by name. None: picked from the model's own files.")

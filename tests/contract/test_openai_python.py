@@ -30,7 +30,7 @@ def test_it_gets_a_completion_with_a_trace(client):
 
 
 def test_it_streams_the_trace_and_then_the_answer(client):
-    kinds = []
+    kinds = ""
     usage = None
     stream = client.chat.completions.create(
         model="smollm2-135m", messages=MESSAGES, max_tokens=120, stream=True, stream_options={"include_usage": True}
@@ -38,9 +38,9 @@ def test_it_streams_the_trace_and_then_the_answer(client):
     for chunk in stream:
         usage = chunk.usage or usage
         for choice in chunk.choices:
-            kinds.append("r" if getattr(choice.delta, "reasoning_content", None) else "c" if choice.delta.content else "")
-    assert "".join(kinds).startswith("r")
-    assert "".join(kinds).rstrip("c").endswith("r")
+            kinds += "r" if getattr(choice.delta, "reasoning_content", None) else "c" if choice.delta.content else ""
+    assert kinds.startswith("r")
+    assert kinds.rstrip("c").endswith("r")
     assert usage.completion_tokens == 120
 
 

@@ -22,6 +22,11 @@ def banner(card: ModelCard, host: str, port: int) -> str:
     if card.adapters:
         facts["LoRA"] = ", ".join(card.adapters)
     lines = [f"  {name:<9} {value}" for name, value in facts.items()]
-    body = {"model": card.id, "stream": True, "messages": [{"role": "user", "content": "Why is the sky blue?"}]}
+    body = {
+        "model": card.id,
+        "stream": True,
+        "max_tokens": 256,
+        "messages": [{"role": "user", "content": "Why is the sky blue?"}],
+    }
     curl = f"curl -N {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
     return "\n".join(["", f"Fathom {__version__} is ready.", *lines, "", "Try it:", f"  {curl}", ""])

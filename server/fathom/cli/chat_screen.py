@@ -111,11 +111,12 @@ def speed_line(ended: Ended, began: float, first: float | None, last: float) -> 
     """As in `52 tokens (20 thinking), 31.2 tokens/s, first token 0.12 s`. The rate counts from the first token on."""
     facts: list[str] = []
     if ended.tokens is not None:
-        facts.append(f"{ended.tokens} tokens" + (f" ({ended.thinking} thinking)" if ended.thinking else ""))
+        noun = "token" if ended.tokens == 1 else "tokens"
+        facts.append(f"{ended.tokens} {noun}" + (f" ({ended.thinking} thinking)" if ended.thinking else ""))
     if first is not None:
         if ended.tokens is not None and ended.tokens > 1 and last > first:
             facts.append(f"{(ended.tokens - 1) / (last - first):.1f} tokens/s")
         facts.append(f"first token {first - began:.2f} s")
     if ended.reason == "length":
-        facts.append("cut at the most tokens allowed")
+        facts.append("cut at the limit")
     return ", ".join(facts) or "no answer"

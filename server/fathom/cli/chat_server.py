@@ -17,9 +17,9 @@ from fathom.core.errors import StartupError
 
 HOST, PORT = "127.0.0.1", 8000
 SERVE = (sys.executable, "-m", "fathom", "serve")
+SECONDS_TO_END = 15.0
 
 _POLL = 0.25
-_SECONDS_TO_END = 15.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -36,10 +36,10 @@ class OwnServer:
             raise StartupError(f"{self._last_words(status)} (the server's log: {self._log})")
 
     def _last_words(self, status: int) -> str:
-        lines = self._log.read_text(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        if status < 0 or not last:
-            return f"the server was ended by {signal.Signals(-status).name}" if status < 0 else "the server ended"
+        if status < 0:
+            return f"the server was ended by {signal.Signals(-status).name}"
+        lines = [line.strip() for line in self._log.read_text(errors="replace").split("\n")]
+        last = next(filter(None, reversed(lines)), "the server ended without a word")
         return last.removeprefix("fathom: error: ").rstrip(".")
 
 
@@ -100,7 +100,7 @@ def _end(process: subprocess.Popen[bytes], screen: Screen) -> None:
             process.terminate()
             with screen.waiting() as say:
                 say("stopping the server", "")
-                process.wait(_SECONDS_TO_END)
+                process.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:
         pass
     finally:  # also when a second Ctrl+C ends the wait

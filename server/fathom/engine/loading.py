@@ -22,7 +22,7 @@ from fathom.models.facts import ModelFacts
 from fathom.models.fetch import PreparedModel, prepare
 from fathom.models.memory import plan_memory
 from fathom.models.profiles import Profile
-from fathom.settings import EngineSettings, ReasoningSettings, Settings
+from fathom.settings import ReasoningSettings, Settings
 from fathom.telemetry.logging import engine_log_config
 
 if TYPE_CHECKING:

@@ -31,6 +31,7 @@ class TurnReader:
         self.stopped = False
         self._prompt_tokens = len(prompt_ids)
         self._end_token = 0
+        self._answered = False
         self._most_reasoning = None if budget is None else budget + end_tokens
         self._budget_exhausted = False
         self._machine = ReasoningMachine(*delimiters, thinking=thinking) if delimiters else None
@@ -42,13 +43,19 @@ class TurnReader:
     def thinking(self) -> bool:
         return self._machine is not None and self._machine.thinking
 
+    @property
+    def answered(self) -> bool:
+        """Whether a piece of the answer has come."""
+        return self._answered
+
     def read(self, token_ids: Sequence[int], *, ended: bool = False) -> Iterator[Event]:
         """Take the next tokens. Neighbouring pieces of one kind come as one event.
 
-        `ended`: the last token is the end-of-sequence token. It counts, but it is no text.
+        `ended`: the last token is the end-of-sequence token. It is no text, and it counts if nothing follows it.
         """
+        self._end_token = int(ended)
         if ended:
-            token_ids, self._end_token = token_ids[:-1], 1
+            token_ids = token_ids[:-1]
         deltas: list[Delta] = []
         for token_id in token_ids:
             if self.stopped:
@@ -87,8 +94,10 @@ class TurnReader:
         for delta in deltas:
             if not isinstance(delta, TextDelta):
                 passed.append(delta)
-            elif text := self._stop.feed(delta.text):
-                passed.append(TextDelta(text))
+            else:
+                self._answered = True
+                if text := self._stop.feed(delta.text):
+                    passed.append(TextDelta(text))
         self.stopped = self._stop.hit is not None
         return passed
 

@@ -25,6 +25,8 @@ from fathom.engine.reader import TurnReader
 from fathom.engine.reasoning import Delimiter
 from fathom.engine.sampling import completion_limit, engine_budget, thinking_budget, to_params
 
+_PARAGRAPH = "\n\n"
+
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
@@ -79,6 +81,7 @@ class Turns:
         queue = await self._submit(request.id, turn.prompt_ids, params, adapter)
         yield Accepted(len(turn.prompt_ids))
         cached: int | None = None
+        legs = 1
         while True:
             async with aclosing(self._outputs(queue)) as outputs:
                 async for output in outputs:
@@ -88,16 +91,19 @@ class Turns:
                         yield event
                     if reader.stopped:
                         break
-            if not self._answer_is_due(reader, reason):
+            lead = self._lead_to_answer(reader) if reason == "stop" and legs == 1 else []
+            if not lead:
                 break
-            for event in reader.read(self._encode(self._closing)):
-                yield event
-            if len(reader.ids) >= turn.limit:
+            left = turn.limit - len(reader.ids) - len(lead)
+            if left < 1:
                 reason = "length"
                 break
-            rest = replace(request.sampling, min_tokens=max(0, request.sampling.min_tokens - len(reader.ids)))
-            params = to_params(rest, self._defaults, limit=turn.limit - len(reader.ids), budget=None)
+            for event in reader.read(lead):
+                yield event
+            rest = replace(request.sampling, min_tokens=max(1, request.sampling.min_tokens - len(reader.ids)))
+            params = to_params(rest, self._defaults, limit=left, budget=None)
             queue = await self._submit(f"{request.id}-answer", turn.prompt_ids + reader.ids, params, adapter)
+            legs = 2
         for event in reader.finish(reason or "stop", cached or 0):
             yield event
 
@@ -159,13 +165,12 @@ class Turns:
                 abort.add_done_callback(self._aborts.discard)
             queue.close()
 
-    def _answer_is_due(self, reader: TurnReader, reason: FinishReason | None) -> bool:
+    def _lead_to_answer(self, reader: TurnReader) -> list[int]:
+        """What to put behind a turn that ended without an answer, in a family that does so; else nothing."""
         reasoning = self._profile.reasoning
-        return bool(reasoning and reasoning.answers_after_eos and reader.thinking and reason == "stop")
-
-    @property
-    def _closing(self) -> str:
-        return self._profile.reasoning.closing if self._profile.reasoning else ""
+        if reasoning is None or not reasoning.answers_after_eos or reader.answered or reader.stopped:
+            return []
+        return self._encode(reasoning.closing if reader.thinking else _PARAGRAPH)
 
     def _trace_tokens(self, ids: list[int]) -> int:
         """How many tokens of the prompt follow its last start delimiter."""

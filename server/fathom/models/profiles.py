@@ -23,7 +23,7 @@ class Reasoning:
     switch: the chat template's variable for thinking. None: an empty trace in the prompt turns it off.
     default_on: thinks when the client says nothing.
     budget: default thinking budget in tokens; None is no limit but max_tokens.
-    answers_after_eos: the family may end its turn inside the trace; the trace is then closed and the answer asked for.
+    answers_after_eos: the family may end its turn before its answer; the trace is then closed and the answer asked for.
     """
 
     start: str = "<think>"
@@ -71,7 +71,7 @@ PROFILES = (
         model_types=("llama",),
         template_marks=("named SmolLM, trained by Hugging Face",),
         reasoning=Reasoning(switch="enable_thinking", budget=64, answers_after_eos=True),
-        sampling={"temperature": 0.2, "top_p": 0.9},
+        sampling={"temperature": 0.2, "top_p": 0.9, "repetition_penalty": 1.1},  # without a penalty it repeats for ever
         template_file="smollm2-thinking.jinja",
     ),
     Profile(

@@ -56,7 +56,7 @@ class Terminal:
         """Read until the pattern comes, after whatever the last one matched."""
         until = time.monotonic() + seconds
         while not (found := re.compile(pattern).search(self.screen, self._read_up_to)):
-            assert time.monotonic() < until and self._read(until), f"no {pattern!r} in {self.screen!r}"  # noqa: PT018
+            assert time.monotonic() < until and self._read(until), f"no {pattern!r} in {self.screen[-1000:]!r}"  # noqa: PT018
         self._read_up_to = found.end()
         return found
 

@@ -11,6 +11,7 @@ from fathom.core.errors import EngineUnavailable, StartupError
 from fathom.core.events import Accepted, Event, TextDelta
 from fathom.core.generation import GenerationRequest
 from fathom.engine.scripted_engine import ScriptedEngine
+from structlog.testing import capture_logs
 
 from tests.unit.cli.scripted_server import ScriptedServer
 
@@ -24,7 +25,7 @@ def half_an_answer(_request: GenerationRequest) -> Iterable[Event | Exception]:
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer(ScriptedEngine()) as running:
+    with capture_logs(), ScriptedServer(ScriptedEngine()) as running:  # its log would be in our stdout
         yield running
 
 

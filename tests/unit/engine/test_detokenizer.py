@@ -1,7 +1,6 @@
+from fathom.engine.detokenizer import Detokenizer, StopStrings
 from hypothesis import given
 from hypothesis import strategies as st
-
-from fathom.engine.detokenizer import Detokenizer, StopStrings
 
 
 def test_bytes_of_one_character_wait_for_each_other(tokenizer):

@@ -1,5 +1,4 @@
 import pytest
-
 from fathom.core.errors import BadRequest, Unsupported
 from fathom.core.generation import Message, ReasoningControl
 from fathom.engine.prompt import PromptRenderer

@@ -1,9 +1,8 @@
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
-
 from fathom.core.events import ReasoningDelta, TextDelta
 from fathom.engine.reasoning import Delimiter, ReasoningMachine
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 START, END = "<think>", "</think>"
 START_ID, END_ID, OTHER = 1, 2, 3

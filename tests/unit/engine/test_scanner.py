@@ -1,7 +1,6 @@
+from fathom.engine.scanner import Found, Scanner
 from hypothesis import given
 from hypothesis import strategies as st
-
-from fathom.engine.scanner import Found, Scanner
 
 PIECES = st.lists(st.sampled_from(["a", "b", "ab", "abc", "<", "</", "<x>", "x", " "])).map("".join)
 NEEDLES = st.lists(st.sampled_from(["ab", "abc", "bc", "<x>", "</x>", "aa"]), min_size=1, max_size=3, unique=True)

@@ -1,7 +1,6 @@
 import asyncio
 
 import pytest
-
 from fathom.core.engine import Phase
 from fathom.core.errors import EngineUnavailable, StartupError
 from fathom.core.generation import GenerationRequest, Message

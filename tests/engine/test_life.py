@@ -1,0 +1,74 @@
+"""A server's life from its first second to its end. Each test starts a server of its own."""
+
+import os
+import signal
+import time
+
+import httpx
+import psutil
+
+from tests.running import gone, start_server, until
+
+
+def alive(client: httpx.Client) -> bool:
+    try:
+        return client.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_it_lives_at_once_tells_its_phases_and_ends_with_status_0_and_no_orphans(tmp_path):
+    began = time.monotonic()
+    server = start_server(tmp_path / "log", "--kv-cache-memory", "0.5", "--max-model-len", "2048")
+    until(lambda: alive(server.client), "the API listens", 10)
+    print(f"livez after {time.monotonic() - began:.2f} s")
+    phases = set()
+
+    def ready() -> bool:
+        state = server.client.get("/startupz").json()
+        phases.add(state["phase"])
+        return state["status"] == "ready"
+
+    try:
+        until(ready, "it is ready", 200)
+        print(f"ready after {time.monotonic() - began:.2f} s")
+        assert {"importing", "loading weights", "ready"} <= phases
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        assert len(children) >= 2
+        assert server.chat("hi", max_tokens=3)["usage"]["completion_tokens"] == 3
+    finally:
+        status = server.stop()
+    assert status == 0
+    until(lambda: gone(children), "no child is left")
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_signal_in_the_middle_of_a_start_ends_it(tmp_path):
+    server = start_server(tmp_path / "log")
+    until(lambda: alive(server.client), "the API listens", 10)
+    until(lambda: len(psutil.Process(server.process.pid).children(recursive=True)) >= 2, "the engine starts", 60)
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    assert server.stop() == 0
+    until(lambda: gone(children), "no child is left")
+
+
+def test_when_the_engine_dies_the_server_says_so_and_ends_with_an_error(tmp_path):
+    server = start_server(tmp_path / "log", "--kv-cache-memory", "0.5", "--max-model-len", "2048")
+    try:
+        server.wait_ready()
+        children = psutil.Process(server.process.pid).children()
+        core = next(child for child in children if "EngineCore" in " ".join(child.cmdline()))
+        os.kill(core.pid, signal.SIGKILL)
+        assert server.process.wait(30) == 1
+    finally:
+        server.kill()
+    assert "fathom: error: the engine died" in server.log.read_text()
+
+
+def test_no_engine_outlives_a_server_that_was_killed(tmp_path):
+    server = start_server(tmp_path / "log", "--kv-cache-memory", "0.5", "--max-model-len", "2048")
+    server.wait_ready()
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    assert len(children) >= 2
+    server.kill()
+    until(lambda: gone(children), "the engine ends too", 20)
