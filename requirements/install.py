@@ -147,6 +147,10 @@ def plan(environment: Environment, device: str, *, project: bool, tests: bool) -
     packages = len(names(pins))
     duration = "about 1 minute" if device == "cpu" else "about 5 minutes"
     steps.append(list_step("packages", f"installing {packages} pinned packages ({duration})", environment, device))
+    if device == "cpu" and not has_libnuma():
+        source = (LISTS / "libnuma_stub.c").read_text()
+        build = Step("libnuma", "building a stand-in for libnuma1", lambda: build_libnuma_stub(environment), (source,))
+        steps.append(build)
     if project:
         manifest = (ROOT / "pyproject.toml").read_text()
         options = ("--no-build-isolation", "--editable", str(ROOT))
@@ -196,6 +200,25 @@ def machine_device() -> str:
     return "cuda" if listed.returncode == 0 and "GPU " in listed.stdout else "cpu"
 
 
+def has_libnuma() -> bool:
+    """Linked by vLLM's CPU kernels, in no wheel."""
+    try:
+        ctypes.CDLL("libnuma.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def build_libnuma_stub(environment: Environment) -> None:
+    """See libnuma_stub.c. The server loads it from here where the system has none."""
+    options = ("-shared", "-fPIC", "-Wl,-soname,libnuma.so.1", f"-Wl,--version-script,{LISTS / 'libnuma_stub.map'}")
+    target = environment.folder / "lib" / "libnuma.so.1"
+    command = ("cc", *options, "-o", str(target), str(LISTS / "libnuma_stub.c"))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise InstallError("a system package is missing, and cc could not stand in for it: apt-get install libnuma1")
+
+
 def check_machine(device: str) -> None:
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise InstallError(f"this is {sys.platform} on {platform.machine()}; vLLM is pinned for Linux on x86-64 only")
@@ -204,9 +227,7 @@ def check_machine(device: str) -> None:
         flags = re.search(r"^flags\s*:(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
         if flags and "avx2" not in flags[1].split():
             raise InstallError("this processor has no AVX2, without which vLLM does not run on a CPU")
-        try:
-            ctypes.CDLL("libnuma.so.1")  # linked by vLLM's CPU kernels, in no wheel
-        except OSError:
+        if not has_libnuma() and not shutil.which("cc"):
             missing.append("libnuma1")
     if missing:
         raise InstallError(f"a system package is missing: apt-get install {' '.join(missing)}")

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -23,7 +23,7 @@ from fathom.core.errors import StartupError
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True)
 
 
 class HttpSettings(_Group):
@@ -96,7 +96,7 @@ class TelemetrySettings(_Group):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     engine_log_level: Literal["off", "info", "warning", "error"] = Field(
-        "off", description="Least level of vLLM's own lines on stderr; all of them go to logs/engine.log under `home`."
+        "off", description="Least level of vLLM's own lines on stderr; all of them go to a file in `home`/logs."
     )
 
 
@@ -111,6 +111,12 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(default_factory=default_home, description="Where models and state are kept.")
+
+    @field_validator("home")
+    @classmethod
+    def _expand(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
     http: HttpSettings = HttpSettings()
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()

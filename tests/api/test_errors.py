@@ -72,6 +72,20 @@ def test_unknown_fields_are_ignored_and_named(client):
         assert response.headers["x-fathom-ignored-params"] == "colour, user"
 
 
+def test_unknown_fields_inside_of_others_are_named_too(client):
+    turns = [{"role": "user", "content": "x", "mood": "good"}]
+    body = chat_body(messages=turns, stream=True, stream_options={"include_usage": True, "pace": 1})
+    response = client.post("/v1/chat/completions", json=body)
+    assert response.headers["x-fathom-ignored-params"] == "messages.0.mood, stream_options.pace"
+
+
+def test_tool_calls_of_an_earlier_turn_are_refused_and_not_dropped(client):
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]
+    response = client.post("/v1/chat/completions", json=chat_body(messages=turns))
+    assert response.status_code == 400
+    assert error(response)["param"] == "messages.1.tool_calls"
+
+
 def test_an_unknown_model_is_404_and_says_what_is_served(client):
     response = client.post("/v1/chat/completions", json=chat_body(model="gpt-9"))
     assert response.status_code == 404

@@ -1,16 +1,11 @@
 """fathom serve."""
 
-import os
-import sys
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvloop
 
-from fathom.cli import server
-from fathom.cli.complain import complain
 from fathom.core.errors import StartupError
 from fathom.settings import Settings, load
 
@@ -41,37 +36,35 @@ _PARAMETERS = {
 def serve(
     context: typer.Context,
     model: Annotated[str | None, typer.Argument(help="Alias, Hugging Face id, folder or .gguf file.")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on [8000].")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (8000).")] = None,
     served_name: Annotated[str | None, typer.Option(help="The model id that clients see.")] = None,
     profile: Annotated[str | None, typer.Option(help="Family profile, where it is not to be picked.")] = None,
     trust_remote_code: Annotated[bool | None, typer.Option(help="Run Python code from the model's repository.")] = None,
     max_model_len: Annotated[int | None, typer.Option(help="Context length in tokens.")] = None,
     max_num_seqs: Annotated[int | None, typer.Option(help="Most sequences in one batch.")] = None,
     kv_cache_memory: Annotated[float | None, typer.Option(help="KV cache size in GiB.")] = None,
-    kv_cache_dtype: Annotated[str | None, typer.Option(help="Type of the KV cache [auto].")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of the weights [auto].")] = None,
+    kv_cache_dtype: Annotated[str | None, typer.Option(help="Type of the KV cache (auto).")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of the weights (auto).")] = None,
     quantization: Annotated[str | None, typer.Option(help="vLLM's quantization method.")] = None,
-    gpu_memory_utilization: Annotated[float | None, typer.Option(help="Share of GPU memory to take [0.9].")] = None,
-    tensor_parallel_size: Annotated[int | None, typer.Option(help="GPUs that share each layer [1].")] = None,
-    pipeline_parallel_size: Annotated[int | None, typer.Option(help="GPU groups that share the layers [1].")] = None,
-    compile: Annotated[str | None, typer.Option(help="torch.compile: auto, on or off [auto].")] = None,
+    gpu_memory_utilization: Annotated[float | None, typer.Option(help="Share of GPU memory to take (0.9).")] = None,
+    tensor_parallel_size: Annotated[int | None, typer.Option(help="GPUs that share each layer (1).")] = None,
+    pipeline_parallel_size: Annotated[int | None, typer.Option(help="GPU groups that share the layers (1).")] = None,
+    compile: Annotated[str | None, typer.Option(help="torch.compile: auto, on or off (auto).")] = None,
     lora: Annotated[list[str] | None, typer.Option(help="LoRA adapter, as NAME=FOLDER. Repeatable.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the engine's random numbers [0].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the engine's random numbers (0).")] = None,
     thinking_budget: Annotated[int | None, typer.Option(help="Default thinking budget in tokens.")] = None,
-    log_format: Annotated[str | None, typer.Option(help="auto, json or console [auto].")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info].")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file [fathom.toml under FATHOM_HOME, if there].")] = None,
+    log_format: Annotated[str | None, typer.Option(help="auto, json or console (auto).")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error (info).")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file (fathom.toml under FATHOM_HOME, if there).")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any setting, as NAME=VALUE. Repeatable.")] = None,
 ) -> None:
     """Serve MODEL (by default a small model that comes with Fathom) over the OpenAI API."""
     settings = _settings(context.params)
+    from fathom.cli import server  # brings FastAPI; the other commands start without it
+
     listening = server.listen(settings.http)
-    failure = uvloop.run(server.run(settings, listening))
-    if failure:
-        complain(failure)
-    sys.stdout.flush()
-    os._exit(1 if failure else 0)  # everything is stopped; torch's own way out takes seconds and prints
+    server.serve_until_the_end(settings, listening)
 
 
 def _settings(parameters: dict[str, Any]) -> Settings:

@@ -1,16 +1,20 @@
 """Running the app: the socket, the signals, the banner and the exit status."""
 
+import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
+import uvloop
 
 from fathom.app import create_app
 from fathom.cli.banner import banner
+from fathom.cli.complain import complain
 from fathom.cli.progress import showing_progress
 from fathom.core.engine import ModelCard, Phase
 from fathom.core.errors import StartupError
@@ -35,8 +39,13 @@ def listen(http: HttpSettings) -> socket.socket:
     return listening
 
 
-async def run(settings: Settings, listening: socket.socket) -> str | None:
-    """Serve until a signal comes or the engine fails; then the reason is returned."""
+def serve_until_the_end(settings: Settings, listening: socket.socket) -> NoReturn:
+    """Serve until a signal comes (exit status 0) or the engine fails (1, and one line that says why)."""
+    uvloop.run(_serve(settings, listening))
+    raise AssertionError("_serve ends the process")
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> None:
     logging.configure(settings.telemetry)
     host, port = listening.getsockname()[:2]
     failures: list[str] = []
@@ -68,7 +77,10 @@ async def run(settings: Settings, listening: socket.socket) -> str | None:
     await server.serve(sockets=[listening])
     bars.close()
     await engine.stop()  # a second signal skips the app's own way down; no engine may outlive us
-    return failures[0] if failures else None
+    if failures:
+        complain(failures[0])
+    sys.stdout.flush()
+    os._exit(1 if failures or server.force_exit else 0)  # all is stopped; torch's own way out takes seconds and prints
 
 
 def _silent(_phase: Phase, _share: float | None) -> None:

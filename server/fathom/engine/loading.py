@@ -76,11 +76,12 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
     device = machine.device()
     plan = plan_memory(prepared.facts, settings.engine, device)
     progress(Phase.IMPORTING, None)
-    config, engine_log = engine_log_config(settings.home / "logs", settings.telemetry)
+    config, engine_log = engine_log_config(settings.home / "logs", _log_name(settings), settings.telemetry)
     os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(config)
     for choice in machine.choose(settings.engine):
         os.environ[choice.name] = choice.value
         log.info("engine choice", name=choice.name, value=choice.value, why=choice.why)
+    machine.load_libnuma()
     stdlib_logging.getLogger("vllm").setLevel(stdlib_logging.WARNING)  # until vLLM reads its config
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -88,7 +89,7 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
 
         from fathom.engine.options import engine_args
 
-    args = engine_args(str(prepared.path), profile, settings.model, settings.engine, plan, device)
+    args = engine_args(prepared, profile, settings.model, settings.engine, plan, device)
     progress(Phase.LOADING, None)
     try:
         llm = AsyncLLM.from_engine_args(args)
@@ -97,6 +98,11 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
             f"the engine did not start: {_root_cause(engine_log, error)} (all of it: {engine_log})"
         ) from None
     return Loaded(llm, profile, _card(settings, prepared, profile, llm, device))
+
+
+def _log_name(settings: Settings) -> str:
+    """Servers that share a FATHOM_HOME have different ports."""
+    return f"engine-{settings.http.port or os.getpid()}"
 
 
 def _profile(settings: Settings, facts: ModelFacts) -> Profile:

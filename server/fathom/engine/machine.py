@@ -4,6 +4,7 @@ The CPU choices follow measurements with SmolLM2-135M on two cores (docs/perform
 one, Intel's OpenMP and tcmalloc preloaded, no torch.compile.
 """
 
+import ctypes
 import os
 import sys
 from dataclasses import dataclass
@@ -67,13 +68,19 @@ def _threads(settings: EngineSettings) -> Choice:
 
 
 def _preload(settings: EngineSettings) -> list[Choice]:
-    found = [path for path in (_tcmalloc(), _intel_openmp()) if path]
-    if not settings.preload or not found:
+    fast = {_tcmalloc(): "faster allocation", _intel_openmp(): "faster thread start"} if settings.preload else {}
+    found = {path: why for path, why in {**fast, _libnuma_stub(): "there is no libnuma1"}.items() if path}
+    if not found:
         return []
     already = os.environ.get("LD_PRELOAD", "")
     value = ":".join([*found, *([already] if already else [])])
-    names = " and ".join(Path(path).name for path in found)
-    return [Choice("LD_PRELOAD", value, f"{names}: faster allocation and thread start in the engine")]
+    return [Choice("LD_PRELOAD", value, "; ".join(f"{Path(path).name}: {why}" for path, why in found.items()))]
+
+
+def load_libnuma() -> None:
+    """Where the system has no libnuma, load the stand-in that the installer built, before vLLM asks for it."""
+    if path := _libnuma_stub():
+        ctypes.CDLL(path, ctypes.RTLD_GLOBAL)
 
 
 def _tcmalloc() -> str | None:
@@ -83,6 +90,11 @@ def _tcmalloc() -> str | None:
 
 def _intel_openmp() -> str | None:
     path = Path(sys.prefix) / "lib" / "libiomp5.so"  # where the intel-openmp wheel puts it
+    return str(path) if path.exists() else None
+
+
+def _libnuma_stub() -> str | None:
+    path = Path(sys.prefix) / "lib" / "libnuma.so.1"  # requirements/install.py builds it where it is needed
     return str(path) if path.exists() else None
 
 

@@ -6,19 +6,27 @@ from typing import Any
 from vllm.engine.arg_utils import AsyncEngineArgs
 
 from fathom.core.errors import StartupError
+from fathom.models.fetch import PreparedModel
 from fathom.models.memory import CPU_MAX_NUM_SEQS, MemoryPlan
 from fathom.models.profiles import Profile
 from fathom.settings import EngineSettings, ModelSettings, nearest
 
 
 def engine_args(
-    folder: str, profile: Profile, model: ModelSettings, settings: EngineSettings, plan: MemoryPlan, device: str
+    prepared: PreparedModel,
+    profile: Profile,
+    model: ModelSettings,
+    settings: EngineSettings,
+    plan: MemoryPlan,
+    device: str,
 ) -> AsyncEngineArgs:
     """Raises StartupError for a name in `engine.args` that AsyncEngineArgs does not have."""
     fields = _named(settings, plan, device) | {
-        "model": folder,
+        "model": str(prepared.path),
+        "served_model_name": model.served_name or prepared.id,
         "trust_remote_code": model.trust_remote_code,
         "reasoning_config": _reasoning_config(profile),
+        "compilation_config": _compilation_config(prepared, device),
         "use_tqdm_on_load": False,
         "enable_log_requests": False,
     }
@@ -42,6 +50,7 @@ def _named(settings: EngineSettings, plan: MemoryPlan, device: str) -> dict[str,
         "pipeline_parallel_size": settings.pipeline_parallel_size,
         "speculative_config": settings.speculative,
         "enable_lora": bool(settings.lora),
+        "max_loras": len(settings.lora) or None,
         "seed": settings.seed,
         "enable_prefix_caching": settings.prefix_caching,
         "enable_chunked_prefill": settings.chunked_prefill,
@@ -54,6 +63,13 @@ def _reasoning_config(profile: Profile) -> dict[str, str] | None:
     if profile.reasoning is None:
         return None
     return {"reasoning_start_str": profile.reasoning.start, "reasoning_end_str": profile.reasoning.end}
+
+
+def _compilation_config(prepared: PreparedModel, device: str) -> dict[str, list[str]] | None:
+    """With latent attention (DeepSeek), vLLM 0.32's CPU kernel for rotary embeddings gives silently wrong answers; such
+    models take the PyTorch version instead. docs/adr/0006 has the measurement."""
+    wrong = device == "cpu" and prepared.facts.latent_attention
+    return {"custom_ops": ["all", "-rotary_embedding"]} if wrong else None
 
 
 def _check(args: dict[str, Any]) -> None:

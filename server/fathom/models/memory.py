@@ -36,13 +36,11 @@ class MemoryPlan:
     max_model_len: int | None
 
 
-def plan_memory(facts: ModelFacts, settings: EngineSettings, device: str, gpu_bytes: int | None = None) -> MemoryPlan:
-    """The plan for this machine, `kv_bytes` being each worker's part. `gpu_bytes`: what all GPUs have, where known."""
+def plan_memory(facts: ModelFacts, settings: EngineSettings, device: str) -> MemoryPlan:
+    """The plan for this machine, `kv_bytes` being each worker's part. A GPU's cache is left to vLLM, which measures."""
     workers = settings.tensor_parallel_size * settings.pipeline_parallel_size
     if device != "cpu":
         _wanted_context(facts, settings.max_model_len)
-        if gpu_bytes is not None:
-            check_weights(facts, int(gpu_bytes * settings.gpu_memory_utilization), "the GPU")
         asked = int(settings.kv_cache_memory * GIB / workers) if settings.kv_cache_memory else None
         return MemoryPlan(facts.weight_bytes, asked, None, settings.max_model_len)
     whole = plan(
@@ -86,15 +84,6 @@ def plan(
         raise StartupError(_does_not_fit(facts, available_bytes, least, max_model_len, kv_cache_memory_gib))
     kv_tokens = (kv_bytes // (token_bytes * block) - 1) * block
     return MemoryPlan(facts.weight_bytes, kv_bytes, kv_tokens, min(context, kv_tokens))
-
-
-def check_weights(facts: ModelFacts, available_bytes: int, where: str) -> None:
-    """For a GPU, whose KV cache vLLM sizes by itself: at least the weights must fit. `where` is as in "the GPU"."""
-    if facts.weight_bytes > available_bytes:
-        raise StartupError(
-            f"not enough memory: the weights take {_gib(facts.weight_bytes)} and {where} has {_gib(available_bytes)} "
-            "for them. Choose a smaller or quantized model, or raise --tensor-parallel-size."
-        )
 
 
 def available_memory(root: Path = Path("/")) -> int:

@@ -48,10 +48,10 @@ class _Stderr(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
-def engine_log_config(folder: Path, settings: TelemetrySettings) -> tuple[Path, Path]:
+def engine_log_config(folder: Path, name: str, settings: TelemetrySettings) -> tuple[Path, Path]:
     """Write the logging config that vLLM's processes read. Returns its path and the path of vLLM's log."""
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "engine.log"
+    log = folder / f"{name}.log"
     log.write_text("")
     handlers: dict[str, Any] = {
         "file": {"class": "logging.FileHandler", "filename": str(log), "level": "INFO", "formatter": "line"}
@@ -68,7 +68,7 @@ def engine_log_config(folder: Path, settings: TelemetrySettings) -> tuple[Path, 
             name: {"handlers": list(handlers), "level": "INFO", "propagate": False} for name in ("vllm", "torch")
         },
     }
-    path = folder / "engine-logging.json"
+    path = folder / f"{name}-logging.json"
     path.write_text(json.dumps(config))
     return path, log
 

@@ -1,5 +1,6 @@
 """What the OpenAI routes share."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -32,6 +33,16 @@ def refuse(body: BaseModel, refused: dict[str, tuple[Any, ...]], why: str) -> No
 
 
 def ignored_header(body: BaseModel) -> dict[str, str]:
-    """Names the fields that this server does not know and did not use."""
-    extra = sorted(name for name in (body.model_extra or {}) if name.isascii() and name.isprintable())
+    """Names the fields, at any depth, that this server does not know and did not use."""
+    extra = sorted(set(_extras(body)))
     return {"x-fathom-ignored-params": ", ".join(extra)[:500]} if extra else {}
+
+
+def _extras(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, BaseModel):
+        yield from (path + name for name in value.model_extra or {} if name.isascii() and name.isprintable())
+        for name in value.model_fields_set & type(value).model_fields.keys():
+            yield from _extras(getattr(value, name), f"{path}{name}.")
+    elif isinstance(value, list):
+        for at, item in enumerate(value):
+            yield from _extras(item, f"{path}{at}.")

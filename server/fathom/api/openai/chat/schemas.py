@@ -30,6 +30,7 @@ class ChatMessage(BaseModel):
     name: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    tool_calls: Any = None
 
     @property
     def text(self) -> str:
@@ -37,11 +38,15 @@ class ChatMessage(BaseModel):
 
 
 class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
     include_usage: bool = False
 
 
 class Thinking(BaseModel):
     """As DeepSeek and Anthropic spell it. `budget_tokens`: the most tokens of trace."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: Literal["enabled", "disabled"]
     budget_tokens: int | None = Field(None, ge=0, lt=_INT64)

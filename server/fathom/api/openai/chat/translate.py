@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from fathom.api.openai.chat.schemas import ChatMessage, ChatRequest
-from fathom.core.errors import BadRequest
+from fathom.core.errors import BadRequest, Unsupported
 from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta
 from fathom.core.generation import GenerationRequest, Message, ReasoningControl, Sampling
 
@@ -107,6 +107,8 @@ async def to_completion(
 
 
 def _message(message: ChatMessage, at: int) -> Message:
+    if message.tool_calls:
+        raise Unsupported("Tool calls are not supported by this version.", param=f"messages.{at}.tool_calls")
     if message.content is None and message.role != "assistant":
         raise BadRequest(f"A {message.role} message needs content.", param=f"messages.{at}.content")
     text = message.text

@@ -1,0 +1,26 @@
+import json
+import shlex
+
+import pytest
+from fathom.cli.banner import banner
+from fathom.core.engine import ModelCard
+
+CARD = ModelCard("m", "somewhere", "plain", "cpu", "bfloat16", 4096, 10240, 0, ("poet",))
+
+
+def test_it_says_what_is_served_and_how_much_fits():
+    text = banner(CARD, "127.0.0.1", 8000)
+    assert "4,096 tokens" in text
+    assert "10,240 tokens = 2.5 requests of full length" in text
+    assert "poet" in text
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("127.0.0.1", "http://127.0.0.1:8000"), ("0.0.0.0", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000")],
+)
+def test_its_curl_line_is_whole(host, url):
+    line = next(line for line in banner(CARD, host, 8000).splitlines() if line.strip().startswith("curl"))
+    words = shlex.split(line)
+    assert words[2] == f"{url}/v1/chat/completions"
+    assert json.loads(words[-1])["model"] == "m"
