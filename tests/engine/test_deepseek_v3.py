@@ -1,4 +1,7 @@
-"""The DeepSeek-V3 architecture (MLA, MoE with a shared expert) on CPU, against Transformers' own greedy tokens."""
+"""The DeepSeek-V3 architecture (MLA, MoE with a shared expert) on CPU, against Transformers' own greedy tokens.
+
+In float32: in bfloat16 the two agree as long as no two tokens are nearly equally likely, some nine tokens here.
+"""
 
 import json
 from pathlib import Path
@@ -45,7 +48,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.eos_token_id,
     )
-    DeepseekV3ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    DeepseekV3ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     written = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(written | {"topk_method": "noaux_tc", "scoring_func": "sigmoid"}))
@@ -54,17 +57,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def greedy(checkpoint: Path) -> str:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(checkpoint)
-    model = DeepseekV3ForCausalLM.from_pretrained(checkpoint, dtype=torch.bfloat16)
+    model = DeepseekV3ForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": QUESTION}], add_generation_prompt=True, tokenize=False
     )
     ids = tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
     out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, do_sample=False)
-    return str(tokenizer.decode(out[0][ids.shape[1] :], skip_special_tokens=True))
+    text = str(tokenizer.decode(out[0][ids.shape[1] :], skip_special_tokens=True))
+    return text.rstrip("\ufffd")  # the bytes of a character that the limit has cut; a stream does not send them
 
 
 def test_its_greedy_answer_is_that_of_transformers(checkpoint: Path, tmp_path: Path):
-    server = start_server(tmp_path / "log", str(checkpoint), "--kv-cache-memory", "0.25", "--dtype", "bfloat16")
+    server = start_server(tmp_path / "log", str(checkpoint), "--kv-cache-memory", "0.25", "--dtype", "float32")
     try:
         server.wait_ready()
         body = server.chat(QUESTION, max_tokens=TOKENS, ignore_eos=True)

@@ -32,6 +32,7 @@ def listen(http: HttpSettings) -> socket.socket:
         listening.bind((http.host, http.port))
         listening.listen(2048)
     except OSError as error:
+        listening.close()
         hint = (
             f"choose another with --port, for example --port {http.port + 1}" if http.port else "choose another --host"
         )
