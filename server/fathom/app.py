@@ -33,6 +33,7 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
         description="An inference server for efficient open-weight LLMs, with the reasoning trace in the open.",
         lifespan=lifespan,
         redoc_url=None,
+        responses={"4XX": {"model": errors.ErrorBody}, "5XX": {"model": errors.ErrorBody}},
     )
     app.state.settings = settings
     app.state.supervisor = supervisor

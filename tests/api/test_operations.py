@@ -138,6 +138,14 @@ def test_the_openapi_document_names_every_route(client):
     )
 
 
+def test_the_openapi_document_describes_our_errors_and_no_others(client):
+    document = client.get("/openapi.json").json()
+    chat = document["paths"]["/v1/chat/completions"]["post"]["responses"]
+    assert {"200", "4XX", "5XX"} == set(chat)
+    assert chat["4XX"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorBody")
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
 def test_probes_answer_at_once_while_a_generation_runs(engine, client):
     engine.delay = 0.02
     long = chat_body(stream=True, messages=[{"role": "user", "content": "word " * 100}])

@@ -3,10 +3,27 @@
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from fathom.core.errors import BadRequest, ServiceError
+
+
+class ErrorDetail(BaseModel):
+    """`param`: the field at fault. `code`: what programs look at."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """Every error of every route, as the OpenAPI document describes it."""
+
+    error: ErrorDetail
+
 
 _MOST_TEXT = 1000
 _BRANCHES = {"str", "int", "float", "bool", "dict"}

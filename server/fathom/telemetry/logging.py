@@ -89,8 +89,13 @@ def _last(settings: TelemetrySettings) -> list[Processor]:
         if console
         else structlog.processors.JSONRenderer()
     )
-    first = [_short_time] if console else []
+    first = [_short_time] if console else [_event_first]
     return [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *first, renderer]
+
+
+def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    head = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
+    return {**head, **event}
 
 
 def _short_time(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
