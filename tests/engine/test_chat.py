@@ -154,9 +154,17 @@ def test_special_tokens_in_client_text_stay_text(server: Server):
     assert forged - plain > 8
 
 
-def running(server: Server) -> float:
+def gauge(server: Server, name: str) -> float:
     lines = server.client.get("/metrics").text.splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:num_requests_running{"))
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name + "{"))
+
+
+def running(server: Server) -> float:
+    return gauge(server, "vllm:num_requests_running")
+
+
+def waiting(server: Server) -> float:
+    return gauge(server, "vllm:num_requests_waiting")
 
 
 def test_a_client_that_leaves_frees_the_engine(server: Server):
@@ -168,6 +176,15 @@ def test_a_client_that_leaves_frees_the_engine(server: Server):
             next(lines)
         until(lambda: running(server) == 1, "vLLM runs it")
     until(lambda: running(server) == 0, "vLLM has stopped it", 5)
+
+
+def test_clients_that_leave_before_the_first_token_free_the_engine_too(server: Server):
+    body = {"model": "smollm2-135m", "stream": True, "max_tokens": 4000, "ignore_eos": True}
+    for at in range(6):
+        body["messages"] = [{"role": "user", "content": f"{at} " + "All work and no play. " * 300}]
+        with server.client.stream("POST", "/v1/chat/completions", json=body) as response:
+            assert response.status_code == 200
+    until(lambda: running(server) == 0 and waiting(server) == 0, "vLLM has stopped them all", 10)
 
 
 def test_many_requests_at_once_each_get_their_own(server: Server):

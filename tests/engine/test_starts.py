@@ -80,6 +80,10 @@ def test_not_enough_memory(tmp_path):
     assert "GiB" in line
 
 
+def test_a_lora_folder_without_an_adapter(tmp_path):
+    assert "'poet'" in failure(tmp_path / "log", "--lora", f"poet={tmp_path}")
+
+
 @pytest.mark.parametrize("name", ["max_modl_len", "quantisation"])
 def test_an_engine_argument_that_vllm_does_not_know(tmp_path, name):
     line = failure(tmp_path / "log", "--set", f"engine.args.{name}=1")

@@ -73,6 +73,7 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
         trust_remote_code=settings.model.trust_remote_code,
     )
     profile = _profile(settings, prepared.facts)
+    _check_adapters(settings.engine.lora)
     device = machine.device()
     plan = plan_memory(prepared.facts, settings.engine, device)
     progress(Phase.IMPORTING, None)
@@ -98,6 +99,12 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
             f"the engine did not start: {_root_cause(engine_log, error)} (all of it: {engine_log})"
         ) from None
     return Loaded(llm, profile, _card(settings, prepared, profile, llm, device))
+
+
+def _check_adapters(lora: dict[str, str]) -> None:
+    for name, folder in lora.items():
+        if not (Path(folder) / "adapter_config.json").is_file():
+            raise StartupError(f"LoRA adapter {name!r}: {folder} is no adapter, it holds no adapter_config.json")
 
 
 def _log_name(settings: Settings) -> str:

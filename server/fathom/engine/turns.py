@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,18 +11,17 @@ from vllm import SamplingParams
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
 from vllm.lora.request import LoRARequest
-from vllm.outputs import STREAM_FINISHED, CompletionOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError
-from vllm.v1.engine.output_processor import RequestOutputCollector
 
-from fathom.core.errors import BadRequest, EngineUnavailable, ServiceError, StartupError
-from fathom.core.events import Accepted, Event, FinishReason
+from fathom.core.errors import BadRequest, EngineUnavailable, StartupError
+from fathom.core.events import Accepted, Event
 from fathom.core.generation import GenerationRequest
 from fathom.engine.loading import Loaded
 from fathom.engine.prompt import PromptRenderer
 from fathom.engine.reader import TurnReader
 from fathom.engine.reasoning import Delimiter
+from fathom.engine.run import Run
 from fathom.engine.sampling import completion_limit, engine_budget, thinking_budget, to_params
 
 _PARAGRAPH = "\n\n"
@@ -69,42 +68,34 @@ class Turns:
     async def warm_up(self) -> None:
         """Generate a token, so that the first request does not pay for what is made on first use."""
         params = SamplingParams(max_tokens=2, detokenize=False, output_kind=RequestOutputKind.DELTA)
-        queue = await self._submit("warm-up", self._encode("Hello")[:1], params, None)
-        async for _ in self._outputs(queue):
-            pass
+        async with self._running("warm-up", self._encode("Hello")[:1], params) as run:
+            async for _ in run.outputs():
+                pass
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """Raises BadRequest and its kin before Accepted, other ServiceErrors at any time."""
         turn = await self._plan(request)
         reader, adapter = turn.reader, self._adapters.get(request.adapter or "")
         params = to_params(request.sampling, self._defaults, limit=turn.limit, budget=turn.budget)
-        queue = await self._submit(request.id, turn.prompt_ids, params, adapter)
-        yield Accepted(len(turn.prompt_ids))
-        cached: int | None = None
-        legs = 1
-        while True:
-            async with aclosing(self._outputs(queue)) as outputs:
-                async for output in outputs:
-                    cached = output.num_cached_tokens or 0 if cached is None else cached
-                    reason = _finish_reason(output.outputs[0])
-                    for event in reader.read(output.outputs[0].token_ids, ended=reason == "stop"):
-                        yield event
-                    if reader.stopped:
-                        break
-            lead = self._lead_to_answer(reader) if reason == "stop" and legs == 1 else []
-            if not lead:
-                break
-            left = turn.limit - len(reader.ids) - len(lead)
-            if left < 1:
-                reason = "length"
-                break
+        async with self._running(request.id, turn.prompt_ids, params, adapter) as run:
+            yield Accepted(len(turn.prompt_ids))
+            async for event in run.read(reader):
+                yield event
+        reason, cached = run.reason, run.cached_tokens
+        lead = self._lead_to_answer(reader) if reason == "stop" else []
+        left = turn.limit - len(reader.ids) - len(lead)
+        if lead and left < 1:
+            reason = "length"
+        elif lead:
             for event in reader.read(lead):
                 yield event
             rest = replace(request.sampling, min_tokens=max(1, request.sampling.min_tokens - len(reader.ids)))
             params = to_params(rest, self._defaults, limit=left, budget=None)
-            queue = await self._submit(f"{request.id}-answer", turn.prompt_ids + reader.ids, params, adapter)
-            legs = 2
-        for event in reader.finish(reason or "stop", cached or 0):
+            async with self._running(f"{request.id}-answer", turn.prompt_ids + reader.ids, params, adapter) as run:
+                async for event in run.read(reader):
+                    yield event
+            reason = run.reason
+        for event in reader.finish(reason, cached):
             yield event
 
     def died(self) -> str | None:
@@ -133,33 +124,24 @@ class Turns:
             budget = engine_budget(budget, self._trace_tokens(prompt.ids))
         return _Turn(prompt.ids, limit, budget, reader)
 
-    async def _submit(
-        self, request_id: str, ids: list[int], params: SamplingParams, adapter: LoRARequest | None
-    ) -> RequestOutputCollector:
+    @asynccontextmanager
+    async def _running(
+        self, request_id: str, ids: list[int], params: SamplingParams, adapter: LoRARequest | None = None
+    ) -> AsyncGenerator[Run]:
+        """A request in the engine. It is aborted if the block is left before its end."""
         try:
-            return await self._llm.add_request(
+            queue = await self._llm.add_request(
                 request_id, tokens_input(prompt_token_ids=ids), params, lora_request=adapter
             )
         except EngineDeadError as error:
             raise EngineUnavailable("The engine has died; the server is ending.", retry_after=10) from error
         except (VLLMClientError, ValueError) as error:
             raise BadRequest(str(error), param=getattr(error, "parameter", None)) from None
-
-    async def _outputs(self, queue: RequestOutputCollector) -> AsyncGenerator[RequestOutput]:
-        """What the engine makes, as it comes; merged where the reader is slow. Closing early aborts the request."""
-        finished = False
+        run = Run(queue)
         try:
-            while not finished:
-                output = queue.get_nowait() or await queue.get()
-                assert isinstance(output, RequestOutput)
-                finished = output.finished
-                if output is not STREAM_FINISHED:
-                    yield output
-        except EngineDeadError as error:
-            finished = True
-            raise EngineUnavailable("The engine died while it was answering.", retry_after=10) from error
+            yield run
         finally:
-            if not finished:  # a task of its own: we may be in the middle of being cancelled
+            if not run.finished:  # a task of its own: we may be in the middle of being cancelled
                 abort = asyncio.create_task(self._llm.abort(queue.request_id, internal=True))
                 self._aborts.add(abort)
                 abort.add_done_callback(self._aborts.discard)
@@ -168,7 +150,7 @@ class Turns:
     def _lead_to_answer(self, reader: TurnReader) -> list[int]:
         """What to put behind a turn that ended without an answer, in a family that does so; else nothing."""
         reasoning = self._profile.reasoning
-        if reasoning is None or not reasoning.answers_after_eos or reader.answered or reader.stopped:
+        if reasoning is None or not reasoning.answers_after_eos or reader.answered:
             return []
         return self._encode(reasoning.closing if reader.thinking else _PARAGRAPH)
 
@@ -184,11 +166,3 @@ class Turns:
 
 def _delimiter(text: str, ids: list[int]) -> Delimiter:
     return Delimiter(text, ids[0] if len(ids) == 1 else None)
-
-
-def _finish_reason(completion: CompletionOutput) -> FinishReason | None:
-    match completion.finish_reason:
-        case None | "stop" | "length" as reason:
-            return reason
-        case other:
-            raise ServiceError(f"The engine ended the request early: {other}.")
