@@ -27,7 +27,7 @@ check: ## format, lint, types, layers and unit tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict server/fathom
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/unit
+	$(BIN)/python -m pytest -q tests/unit -m "not slow"
 
 format: ## rewrite the source in its format
 	@$(INSTALL) --tests

@@ -15,6 +15,8 @@ from fathom.engine.scripted_engine import ScriptedEngine, think_then_answer
 from tests.unit.cli.scripted_server import ScriptedServer, wait_for
 from tests.unit.cli.terminal import CTRL_C, CTRL_D, ENTER, Terminal
 
+pytestmark = pytest.mark.slow
+
 PROMPT = "> "
 
 

@@ -13,6 +13,8 @@ import pytest
 from tests.unit.cli.scripted_server import wait_for
 from tests.unit.cli.terminal import CTRL_C, CTRL_D, ENTER, Terminal, environment
 
+pytestmark = pytest.mark.slow
+
 SCRIPTED = [sys.executable, "-m", "tests.unit.cli.scripted_server"]
 FAILS = [sys.executable, "-c", "print('loading'); print('fathom: error: no memory; buy some.'); raise SystemExit(1)"]
 NEVER_LISTENS = [sys.executable, "-c", "import time; time.sleep(600)"]

@@ -17,6 +17,8 @@ from fathom.models.folder import inspect
 
 from tests.unit.models.conftest import Recorder, silent
 
+pytestmark = pytest.mark.slow
+
 STUB = [sys.executable, str(Path(__file__).with_name("stub_converter.py"))]
 PARTS = {"part-0", "part-1", "part-2", "part-3"}
 

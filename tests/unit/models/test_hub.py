@@ -12,6 +12,8 @@ from fathom.models.source import Hub
 from tests.unit.models.conftest import Recorder, model_files, silent
 from tests.unit.models.fake_hub import FakeHub, Repository
 
+pytestmark = pytest.mark.slow
+
 LLAMA = Hub("org/llama", None, "org/llama")
 
 
