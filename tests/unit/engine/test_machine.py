@@ -40,3 +40,11 @@ def test_every_choice_has_a_reason():
 
 def test_the_processor_is_named():
     assert "," in machine.cpu_model()
+
+
+def test_a_stand_in_for_libnuma_is_preloaded_also_where_nothing_else_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine.sys, "prefix", str(tmp_path))
+    assert "LD_PRELOAD" not in chosen(preload=False)
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libnuma.so.1").touch()
+    assert chosen(preload=False)["LD_PRELOAD"] == f"{tmp_path}/lib/libnuma.so.1"
