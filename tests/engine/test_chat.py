@@ -140,6 +140,13 @@ def test_a_limit_that_does_not_fit_is_400(server: Server):
     assert response.json()["error"]["code"] == "context_length_exceeded"
 
 
+def test_more_tokens_at_least_than_at_most_is_400(server: Server):
+    body = {"model": "smollm2-135m", "min_tokens": 9, "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}
+    response = server.client.post("/v1/chat/completions", json=body)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "min_tokens"
+
+
 def test_token_ids_outside_of_the_vocabulary_are_400(server: Server):
     body = {"model": "smollm2-135m", "logit_bias": {"999999": 1}, "messages": [{"role": "user", "content": "hi"}]}
     response = server.client.post("/v1/chat/completions", json=body)

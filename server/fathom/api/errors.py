@@ -87,7 +87,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _http_message(request: Request, error: HTTPException) -> str:
-    path = request.url.path[:200]
+    path = str(request.scope["path"])[:200]
     match error.status_code:
         case 404:
             return f"There is nothing at {request.method} {path}. GET /docs lists what there is."

@@ -5,7 +5,7 @@ from typing import Any
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
-from fathom.core.errors import ContextLengthExceeded
+from fathom.core.errors import BadRequest, ContextLengthExceeded
 from fathom.core.generation import Sampling
 
 _OVERSHOOT = 2
@@ -13,13 +13,19 @@ _OVERSHOOT = 2
 
 
 def completion_limit(sampling: Sampling, prompt_tokens: int, context_length: int) -> int:
-    """Most tokens that may be generated. Raises ContextLengthExceeded if prompt and completion do not fit."""
+    """Most tokens that may be generated. Raises BadRequest if what was asked does not fit."""
     room = context_length - prompt_tokens
     if room < 1 or (sampling.max_tokens or 0) > room:
         raise ContextLengthExceeded(
             limit=context_length, prompt_tokens=prompt_tokens, max_tokens=sampling.max_tokens if room > 0 else None
         )
-    return sampling.max_tokens or room
+    limit = sampling.max_tokens or room
+    if sampling.min_tokens > limit:
+        raise BadRequest(
+            f"min_tokens is {sampling.min_tokens} and at most {limit} tokens can be generated. Lower min_tokens.",
+            param="min_tokens",
+        )
+    return limit
 
 
 def thinking_budget(asked: int | None, default: int | None, limit: int) -> int | None:
@@ -47,7 +53,7 @@ def to_params(sampling: Sampling, defaults: dict[str, Any], *, limit: int, budge
     return SamplingParams(
         **(defaults | chosen),
         max_tokens=limit,
-        min_tokens=min(sampling.min_tokens, limit),
+        min_tokens=sampling.min_tokens,
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         seed=sampling.seed,
