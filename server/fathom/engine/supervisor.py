@@ -101,6 +101,10 @@ class Supervisor:
             self._fail(f"the engine died: {reason}")
         except StartupError as error:
             self._fail(str(error))
+        except Exception as error:  # a start that broke otherwise must end as failed too, and not hang as starting
+            log.exception("engine")
+            told = " ".join(str(error).split())[:300]  # one line
+            self._fail(f"the engine failed while {self.phase}: {type(error).__name__}: {told}")
 
     def _fail(self, reason: str) -> None:
         self.failure = reason

@@ -54,6 +54,23 @@ async def test_a_failed_start_is_told_once_with_its_reason():
     assert supervisor.phase is Phase.FAILED
 
 
+@pytest.mark.parametrize("error", [EngineUnavailable("it died while warming up"), RuntimeError("a bug")])
+async def test_a_start_that_breaks_in_any_other_way_fails_too_and_does_not_hang(error):
+    class Broken(ScriptedEngine):
+        async def start(self, progress):
+            progress(Phase.WARMING, None)
+            raise error
+
+    told = Told()
+    supervisor = Supervisor(Broken(), told.hooks)
+    supervisor.begin()
+    await settled(supervisor)
+    assert supervisor.phase is Phase.FAILED
+    assert str(error) in told.failed[0]
+    assert "warming up" in told.failed[0]
+    await supervisor.stop()
+
+
 async def test_a_death_is_noticed():
     told, engine = Told(), ScriptedEngine()
     supervisor = Supervisor(engine, told.hooks)
