@@ -1,12 +1,12 @@
 """The engine protocol: what the serving side may ask of whatever makes the tokens."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from fathom.core.events import Event
-from fathom.core.generation import GenerationRequest
+from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
 
 
 class Phase(StrEnum):
@@ -29,7 +29,10 @@ Progress = Callable[[Phase, float | None], None]
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What is served. `context_length` and `kv_cache_tokens` are in tokens, `created` in seconds since the epoch."""
+    """What is served. `context_length` and `kv_cache_tokens` are in tokens, `created` in seconds since the epoch.
+
+    embeds: the model makes embeddings, and no text. fills: it can fill in the middle (`suffix`).
+    """
 
     id: str
     source: str
@@ -40,6 +43,8 @@ class ModelCard:
     kv_cache_tokens: int
     created: int
     adapters: tuple[str, ...] = ()
+    embeds: bool = False
+    fills: bool = False
 
     @property
     def full_length_requests(self) -> float:
@@ -47,14 +52,39 @@ class ModelCard:
         return self.kv_cache_tokens / self.context_length
 
 
+@dataclass(frozen=True, slots=True)
+class Tokenized:
+    """A prompt as the engine reads it: its token ids, and as text with its special tokens spelled out."""
+
+    ids: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """One input's vector, of unit length, and how many tokens the input had."""
+
+    vector: tuple[float, ...]
+    tokens: int
+
+
 class Engine(Protocol):
-    """One model, loaded once. `stream` may be called from many tasks at a time."""
+    """One model, loaded once. Everything but start and stop may be called from many tasks at a time."""
 
     async def start(self, progress: Progress) -> ModelCard:
         """Load the model. Raises StartupError with one clear line."""
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """Generate. Closing the generator aborts the request in the engine. Raises ServiceError."""
+
+    async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
+        """What `stream` would read. Raises BadRequest."""
+
+    async def detokenize(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens spelled out. Raises BadRequest for an id that is no token."""
+
+    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
+        """Raises Unsupported where the model makes no embeddings, or none of so many `dimensions`."""
 
     def died(self) -> str | None:
         """Why the engine can't go on, once it can't."""

@@ -1,24 +1,107 @@
 """The one canonical request. Every dialect translates into it; the engine knows nothing else."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
+Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that an earlier turn made. `arguments` is JSON, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `reasoning` is the trace of an earlier assistant turn; whether it is replayed is the engine's rule."""
+    """One turn. `reasoning` is the trace of an earlier assistant turn; whether it is replayed is the engine's rule.
+
+    tool_calls: what an assistant turn called. tool_call_id: which call a tool turn answers.
+    """
 
     role: Role
     content: str
     name: str | None = None
     reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. `parameters` is a JSON Schema of an object; None takes no arguments.
+
+    strict: arguments must follow the schema even where the model is free not to call.
+    """
+
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, Any] | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """Which tools there are and how they may be used.
+
+    mode: "none" shows them and forbids calls, "auto" leaves it to the model, "required" makes it call at least one.
+    parallel: more than one call in a turn.
+    """
+
+    tools: tuple[Tool, ...] = ()
+    mode: Literal["none", "auto", "required"] = "auto"
+    parallel: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """Messages, through the model's chat template.
+
+    continues: the last message is an assistant's, and the model goes on where it ends (inside its trace, if it has
+    `reasoning` and no content). variables: for the chat template, beyond the family's own. generates: the prompt ends
+    with the opening of the assistant's turn.
+    """
+
+    messages: tuple[Message, ...]
+    tools: ToolUse = field(default_factory=ToolUse)
+    continues: bool = False
+    generates: bool = True
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text to continue; special tokens in it are text. `begins`: put the model's beginning-of-text token first.
+
+    suffix: what comes behind the gap, for a model that can fill in the middle.
+    """
+
+    text: str
+    begins: bool = True
+    suffix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIds:
+    """Token ids to continue, as they are."""
+
+    ids: tuple[int, ...]
+
+
+Prompt = Chat | Text | TokenIds
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. None means: the model family's default."""
+    """How tokens are drawn. None means: the model family's default.
+
+    logprobs: None for none, else how many alternatives to report at each position (0 is the drawn token alone).
+    """
 
     max_tokens: int | None = None
     min_tokens: int = 0
@@ -31,8 +114,24 @@ class Sampling:
     repetition_penalty: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    bad_words: tuple[str, ...] = ()
     logit_bias: dict[int, float] = field(default_factory=dict)
     ignore_eos: bool = False
+    logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What the answer must match; it holds from the end of the trace on.
+
+    kind and value: "json_schema" a JSON Schema (object or boolean), "json_object" None, "regex" a pattern, "choice" a
+    tuple of strings, "grammar" an EBNF grammar, "structural_tag" the JSON object of xgrammar's structural tags.
+    """
+
+    kind: Literal["json_schema", "json_object", "regex", "choice", "grammar", "structural_tag"]
+    value: Any = None
+    param: str = "response_format"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +140,29 @@ class ReasoningControl:
 
     enabled: think or not; None is the family's habit.
     budget: most tokens of trace; None is the server's default, 0 ends the trace at once.
-    visible: False hides the trace from the client; it is still generated and counted.
+    effort: a share of the token limit as budget, where none is given. visible: False hides the trace from the client;
+    it is still generated and counted.
     """
 
     enabled: bool | None = None
     budget: int | None = None
+    effort: Effort | None = None
     visible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A chat to continue. `id` is unique in the life of the process; `adapter` names a LoRA adapter, None the model."""
+    """A prompt to continue, `n` times. `id` is unique in the life of the process.
+
+    adapter: a LoRA adapter by name, None the model. echo: say the prompt back first. token_ids: report token ids.
+    """
 
     id: str
-    messages: tuple[Message, ...]
+    prompt: Prompt
     sampling: Sampling = field(default_factory=Sampling)
     reasoning: ReasoningControl = field(default_factory=ReasoningControl)
+    structure: Structure | None = None
     adapter: str | None = None
+    n: int = 1
+    echo: bool = False
+    token_ids: bool = False
