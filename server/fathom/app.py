@@ -11,8 +11,12 @@ from fathom.api import errors, operations
 from fathom.api.middleware import LimitBody, Observe
 from fathom.api.openai import models
 from fathom.api.openai.chat import routes as chat
+from fathom.api.openai.completions import routes as completions
+from fathom.api.openai.embeddings import routes as embeddings
+from fathom.api.openai.tokenize import routes as tokenize
 from fathom.core.engine import Engine
 from fathom.engine.supervisor import Hooks, Supervisor
+from fathom.serving.embed import Embed
 from fathom.serving.generate import Generate
 from fathom.settings import Settings
 
@@ -38,8 +42,12 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
     app.state.settings = settings
     app.state.supervisor = supervisor
     app.state.generate = Generate(supervisor)
+    app.state.embed = Embed(supervisor)
 
     app.include_router(chat.router)
+    app.include_router(completions.router)
+    app.include_router(embeddings.router)
+    app.include_router(tokenize.router)
     app.include_router(models.router)
     app.include_router(operations.router)
 

@@ -30,6 +30,10 @@ class HttpSettings(_Group):
     host: str = Field("127.0.0.1", description="Address to listen on. Loopback by default.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     max_body_bytes: int = Field(8 << 20, ge=1024, description="Largest request body, in bytes; more is 413.")
+    strict: bool = Field(
+        False, description="Refuse unknown request fields with 400, instead of naming them in a header."
+    )
+    keep_alive: float = Field(10.0, gt=0, description="Seconds of silence on a stream until a comment is sent.")
     shutdown_grace: float = Field(30.0, ge=0, description="Seconds that live streams get to finish after SIGTERM.")
 
 
@@ -40,6 +44,7 @@ class ModelSettings(_Group):
     )
     served_name: str | None = Field(None, description="What clients call the model. None: its alias, id or folder.")
     profile: str | None = Field(None, description="Family profile by name. None: picked from the model's own files.")
+    tool_parser: str | None = Field(None, description="vLLM's tool parser by name. None: the family profile's.")
     trust_remote_code: bool = Field(False, description="Run Python code that the model's repository brings along.")
 
 
@@ -81,8 +86,9 @@ class EngineSettings(_Group):
 
 
 class ReasoningSettings(_Group):
-    fields: Literal["both", "reasoning_content", "reasoning"] = Field(
-        "both", description="The field names that carry a trace: both, or one of them."
+    fields: Literal["both", "reasoning_content", "reasoning", "inline"] = Field(
+        "both",
+        description="Where a chat carries its trace: both field names, one, or inline as <think> text in content.",
     )
     thinking: bool | None = Field(None, description="Think when the client says nothing. None: the family's habit.")
     default_budget: int | None = Field(

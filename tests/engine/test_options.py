@@ -40,8 +40,13 @@ def test_the_plan_and_the_named_settings_arrive():
     assert (made.kv_cache_memory_bytes, made.max_model_len, made.max_num_seqs) == (1 << 30, 2048, 64)
     assert (made.dtype, made.kv_cache_dtype, made.seed, made.tensor_parallel_size) == ("float32", "fp8", 7, 2)
     assert (made.model, made.served_model_name) == ("/models/x", "some-model")
-    assert made.enable_prefix_caching
-    assert made.enable_chunked_prefill
+
+
+def test_what_not_every_model_can_is_switched_off_or_left_to_vllm():
+    made = args()
+    assert (made.enable_prefix_caching, made.enable_chunked_prefill) == (None, None)
+    made = args(prefix_caching=False, chunked_prefill=False)
+    assert (made.enable_prefix_caching, made.enable_chunked_prefill) == (False, False)
 
 
 def test_every_adapter_has_a_place():

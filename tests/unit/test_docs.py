@@ -3,16 +3,23 @@
 import ast
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import typer
 from fathom import cli
 from fathom.api import errors as rendering
-from fathom.api.openai.chat.schemas import REFUSED, ChatMessage, ChatRequest
+from fathom.api.openai.chat import schemas as chat
+from fathom.api.openai.chat.schemas import ChatMessage, ChatRequest
+from fathom.api.openai.completions import schemas as completions
+from fathom.api.openai.completions.schemas import CompletionRequest
+from fathom.api.openai.embeddings.schemas import EmbeddingsRequest
+from fathom.api.openai.tokenize.schemas import DetokenizeRequest, TokenizeChat, TokenizeText
 from fathom.app import create_app
 from fathom.core import errors
 from fathom.core.engine import Phase
+from fathom.engine import structure
 from fathom.engine.scripted_engine import ScriptedEngine
 from fathom.models import catalogue
 from fathom.models.profiles import PROFILES, Profile
@@ -23,7 +30,9 @@ from starlette.routing import Route
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
-    path for path in ROOT.rglob("*.md") if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+    path
+    for path in ROOT.rglob("*.md")
+    if not any(part.startswith(".") or part == "node_modules" for part in path.relative_to(ROOT).parts)
 )
 OWN_FOLDERS = r"(?:server|tests|docs|deploy|requirements|\.ci)"
 
@@ -122,6 +131,8 @@ def test_a_profile_is_in_the_docs_with_its_facts(profile: Profile) -> None:
     row = rows(section("models.md", "## Profiles")).get(profile.name, "")
     facts = [f"`{name}` {value}" for name, value in profile.sampling.items()]
     facts += [f"`{model_type}`" for model_type in profile.model_types]
+    if profile.tool_parser:
+        facts.append(f"| `{profile.tool_parser}` |")
     if profile.reasoning:
         facts.append(profile.reasoning.start.replace("|", r"\|"))
         facts.append(f"| {profile.reasoning.opened_by} |")
@@ -166,14 +177,32 @@ def test_every_error_code_is_in_the_docs_with_its_status_and_type() -> None:
     assert [code for code in codes_set_while_rendering() if f"| `{code}` |" not in documented] == []
 
 
+def unsaid(fields: Iterable[str], text: str) -> list[str]:
+    return [name for name in fields if f"`{name}`" not in text]
+
+
 def test_every_field_of_a_chat_request_is_said_to_be_honoured_or_refused() -> None:
-    honoured, refused = section("api.md", "### Honoured"), section("api.md", "### Refused")
-    fields = ChatRequest.model_fields.keys() - REFUSED.keys()
-    assert [name for name in fields if f"`{name}`" not in honoured] == []
-    refused_in_messages = {"tool_calls"}
-    assert [name for name in ChatMessage.model_fields.keys() - refused_in_messages if f"`{name}`" not in honoured] == []
-    assert [name for name in refused_in_messages if f"`{name}`" not in refused] == []
-    assert rows(refused).keys() == REFUSED.keys()
+    assert unsaid(ChatRequest.model_fields.keys() - chat.REFUSED.keys(), section("api.md", "### Honoured")) == []
+    assert unsaid(ChatMessage.model_fields.keys() - {"prefix"}, section("api.md", "### Messages")) == []
+    assert rows(section("api.md", "### Refused")).keys() == chat.REFUSED.keys()
+
+
+def test_every_field_of_a_completion_is_said_to_be_honoured_or_refused() -> None:
+    fields = CompletionRequest.model_fields.keys() - completions.REFUSED.keys()
+    assert unsaid(fields, section("completions.md", "## Honoured by completions")) == []
+    assert rows(section("completions.md", "## Refused by completions")).keys() == completions.REFUSED.keys()
+
+
+def test_every_field_of_the_other_requests_is_in_the_docs() -> None:
+    for request in (TokenizeText, TokenizeChat, DetokenizeRequest):
+        assert unsaid(request.model_fields, section("completions.md", "## Tokens")) == []
+    assert unsaid(EmbeddingsRequest.model_fields, page("embeddings.md")) == []
+
+
+def test_every_limit_of_structures_is_in_the_docs() -> None:
+    limits = section("tools.md", "### Limits")
+    for most in (structure.MAX_BYTES // 1024, structure.MAX_DEPTH, structure.MAX_CHOICES):
+        assert f"| {most:,} " in limits
 
 
 def anchors(markdown: Path) -> set[str]:

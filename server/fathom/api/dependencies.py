@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from fathom.core.engine import ModelCard
 from fathom.engine.supervisor import Supervisor
+from fathom.serving.embed import Embed
 from fathom.serving.generate import Generate
 from fathom.settings import Settings
 
@@ -25,6 +26,11 @@ def _generate(request: Request) -> Generate:
     return generate
 
 
+def _embed(request: Request) -> Embed:
+    embed: Embed = request.app.state.embed
+    return embed
+
+
 def _card(request: Request) -> ModelCard:
     return _supervisor(request).serving()
 
@@ -32,4 +38,5 @@ def _card(request: Request) -> ModelCard:
 CurrentSettings = Annotated[Settings, Depends(_settings)]
 CurrentSupervisor = Annotated[Supervisor, Depends(_supervisor)]
 CurrentGenerate = Annotated[Generate, Depends(_generate)]
+CurrentEmbed = Annotated[Embed, Depends(_embed)]
 CurrentCard = Annotated[ModelCard, Depends(_card)]

@@ -26,6 +26,7 @@ class ErrorBody(BaseModel):
 
 
 _MOST_TEXT = 1000
+_MOST_PARAM = 200
 _BRANCHES = {"str", "int", "float", "bool", "dict"}
 
 SURPRISE = ServiceError("The server failed on this request. Its log has the details under the x-request-id.")
@@ -41,7 +42,8 @@ def install(app: FastAPI) -> None:
 def body(error: ServiceError) -> bytes:
     """The error object. Text that cannot be encoded (lone surrogates) is escaped, long text is cut."""
     message = error.message[:_MOST_TEXT].encode("utf-8", "backslashreplace").decode()
-    shape = {"message": message, "type": error.type, "param": error.param, "code": error.code}
+    param = error.param and error.param[:_MOST_PARAM].encode("utf-8", "backslashreplace").decode()
+    shape = {"message": message, "type": error.type, "param": param, "code": error.code}
     return msgspec.json.encode({"error": shape})
 
 

@@ -1,32 +1,40 @@
 """Server-sent events, and noticing that a client has gone."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 from fastapi import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from fathom.core.errors import ServiceError
 
 Result = TypeVar("Result")
 
 _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+_KEEP_ALIVE = b": keep-alive\n\n"
 
 
 async def stream(
-    frames: AsyncGenerator[bytes], on_error: Callable[[ServiceError], bytes], headers: dict[str, str]
+    frames: AsyncGenerator[bytes],
+    on_error: Callable[[ServiceError], bytes],
+    headers: dict[str, str],
+    *,
+    keep_alive: float,
 ) -> Response:
-    """Send frames as they come. What fails before the first frame is raised here, while the status can still tell."""
+    """Send frames as they come, and a comment after every `keep_alive` seconds of silence.
+
+    What fails before the first frame is raised here, while the status can still tell.
+    """
     try:
         first = await anext(frames)
     except BaseException:
         await frames.aclose()
         raise
-    return StreamingResponse(
-        _body(first, frames, on_error), media_type="text/event-stream", headers={**_HEADERS, **headers}
-    )
+    return EventStream(_body(first, frames, on_error), {**_HEADERS, **headers}, keep_alive)
 
 
 async def _body(
@@ -41,18 +49,61 @@ async def _body(
             yield on_error(error)  # and nothing behind it: a stream that failed never looks complete
 
 
+class EventStream(Response):
+    """Writes a body of events until it ends or the client goes. Nothing is done per frame but sending it."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, body: AsyncGenerator[bytes], headers: dict[str, str], keep_alive: float) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers(headers)
+        self._body, self._keep_alive = body, keep_alive
+        self._sent = time.monotonic()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        tasks = [asyncio.create_task(work) for work in (self._write(send), _gone(receive))]
+        comments = asyncio.create_task(self._comment(send))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (*tasks, comments):
+                task.cancel()
+            await asyncio.gather(*tasks, comments, return_exceptions=True)
+
+    async def _write(self, send: Send) -> None:
+        async with aclosing(self._body) as body:
+            async for frame in body:
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+                self._sent = time.monotonic()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _comment(self, send: Send) -> None:
+        while True:
+            silent = time.monotonic() - self._sent
+            if silent >= self._keep_alive:
+                await send({"type": "http.response.body", "body": _KEEP_ALIVE, "more_body": True})
+                self._sent = time.monotonic()
+                silent = 0.0
+            await asyncio.sleep(self._keep_alive - silent)
+
+
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:
     """The result of `work`, or None (and `work` cancelled) if the client hangs up first."""
     working = asyncio.create_task(work)
-    watching = asyncio.create_task(_gone(request))
+    watching = asyncio.create_task(_gone(request.receive))
     try:
         await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         return await working if working.done() else None
     finally:
         for task in (working, watching):
             task.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
 
 
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass

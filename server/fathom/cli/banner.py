@@ -1,6 +1,7 @@
 """What the operator sees when the server is ready."""
 
 import json
+from typing import Any
 
 from fathom import __version__
 from fathom.core.engine import ModelCard
@@ -19,14 +20,20 @@ def banner(card: ModelCard, host: str, port: int) -> str:
         "KV cache": f"{card.kv_cache_tokens:,} tokens = {card.full_length_requests:.1f} requests of full length",
         "URL": f"{url}/v1   docs: {url}/docs   metrics: {url}/metrics",
     }
+    if not card.kv_cache_tokens:  # an encoder keeps nothing
+        del facts["KV cache"]
     if card.adapters:
         facts["LoRA"] = ", ".join(card.adapters)
     lines = [f"  {name:<9} {value}" for name, value in facts.items()]
-    body = {
-        "model": card.id,
-        "stream": True,
-        "max_tokens": 256,
-        "messages": [{"role": "user", "content": "Why is the sky blue?"}],
-    }
-    curl = f"curl -N {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
+    path, body = _example(card)
+    curl = f"curl -N {url}{path} -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
     return "\n".join(["", f"Fathom {__version__} is ready.", *lines, "", "Try it:", f"  {curl}", ""])
+
+
+def _example(card: ModelCard) -> tuple[str, dict[str, Any]]:
+    """A route that this model serves, and a body for it."""
+    question = "Why is the sky blue?"
+    if card.embeds:
+        return "/v1/embeddings", {"model": card.id, "input": question}
+    messages = [{"role": "user", "content": question}]
+    return "/v1/chat/completions", {"model": card.id, "stream": True, "max_tokens": 256, "messages": messages}

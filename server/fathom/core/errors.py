@@ -3,6 +3,7 @@
     ServiceError                500  server_error
     |- BadRequest               400  invalid_request_error
     |  |- Unsupported           400  unsupported_value: the server knows the field and cannot honour it
+    |  |- UnknownParameter      400  unknown_parameter: the server does not know the field, and is strict
     |  `- ContextLengthExceeded 400  context_length_exceeded
     |- ModelNotFound            404  model_not_found
     |- PayloadTooLarge          413  payload_too_large
@@ -39,19 +40,25 @@ class Unsupported(BadRequest):
     code = "unsupported_value"
 
 
+class UnknownParameter(BadRequest):
+    code = "unknown_parameter"
+
+
 class ContextLengthExceeded(BadRequest):
     code = "context_length_exceeded"
 
-    def __init__(self, *, limit: int, prompt_tokens: int, max_tokens: int | None = None) -> None:
-        asked = f"{prompt_tokens} in the messages"
+    def __init__(
+        self, *, limit: int, prompt_tokens: int, max_tokens: int | None = None, param: str = "messages"
+    ) -> None:
+        asked = f"{prompt_tokens} in the {param}"
         if max_tokens is not None:
             asked = f"{prompt_tokens + max_tokens} tokens ({asked}, {max_tokens} in the completion)"
         else:
             asked = f"{prompt_tokens} tokens ({asked}), which leaves no room for a completion"
         super().__init__(
             f"This model's maximum context length is {limit} tokens, but you requested {asked}. "
-            "Shorten the messages, ask for fewer completion tokens, or start the server with a larger --max-model-len.",
-            param="messages",
+            f"Shorten the {param}, ask for fewer completion tokens, or start the server with a larger --max-model-len.",
+            param=param,
         )
 
 

@@ -76,7 +76,8 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Plain text to continue; special tokens in it are text. `begins`: put the model's beginning-of-text token first.
+    """Raw text to continue: special tokens that it spells are those tokens. `begins`: the model's beginning-of-text
+    token comes first, if it has one.
 
     suffix: what comes behind the gap, for a model that can fill in the middle.
     """
@@ -141,13 +142,14 @@ class ReasoningControl:
     enabled: think or not; None is the family's habit.
     budget: most tokens of trace; None is the server's default, 0 ends the trace at once.
     effort: a share of the token limit as budget, where none is given. visible: False hides the trace from the client;
-    it is still generated and counted.
+    it is still generated and counted. param: where the client said so, for errors.
     """
 
     enabled: bool | None = None
     budget: int | None = None
     effort: Effort | None = None
     visible: bool = True
+    param: str = "thinking"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Token ids to text, one token at a time, and the stop strings of the answer."""
 
+import json
 from collections.abc import Iterable, Sequence
 
 from tokenizers import Tokenizer
@@ -20,6 +21,35 @@ class Detokenizer:
 
     def step(self, token_id: int) -> str:
         return self._stream.step(self._tokenizer, token_id) or ""
+
+
+class TokenBytes:
+    """The bytes of single tokens, which may be parts of characters.
+
+    Vocabularies spell bytes in one of two ways: byte-level BPE (GPT-2) writes each byte as a printable character,
+    SentencePiece writes a byte that is no character as <0xAB>, and a space as U+2581.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._byte_level = _decodes_byte_level(tokenizer)
+        self._added = set(tokenizer.get_added_tokens_decoder())
+        self._known: dict[int, bytes] = {}
+
+    def __call__(self, token_id: int) -> bytes:
+        if token_id not in self._known:
+            self._known[token_id] = self._look_up(token_id)
+        return self._known[token_id]
+
+    def _look_up(self, token_id: int) -> bytes:
+        token = self._tokenizer.id_to_token(token_id) or ""
+        if token_id in self._added:
+            return token.encode()
+        if self._byte_level:
+            return b"".join(_BYTE_OF.get(char) or char.encode() for char in token)
+        if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+            return bytes([int(token[3:5], 16)])
+        return token.replace("\u2581", " ").encode()
 
 
 class StopStrings:
@@ -49,3 +79,20 @@ class StopStrings:
                 break
             text += part
         return text
+
+
+def _decodes_byte_level(tokenizer: Tokenizer) -> bool:
+    decoder = json.loads(tokenizer.to_str())["decoder"] or {}
+    return "ByteLevel" in {each["type"] for each in (decoder, *decoder.get("decoders", []))}
+
+
+def _byte_alphabet() -> dict[str, bytes]:
+    """GPT-2's: printable Latin-1 characters stand for themselves, the other bytes for characters from 256 on."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): bytes([byte]) for byte in printable} | {
+        chr(256 + at): bytes([byte]) for at, byte in enumerate(others)
+    }
+
+
+_BYTE_OF = _byte_alphabet()

@@ -98,6 +98,7 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
         raise StartupError(
             f"the engine did not start: {_root_cause(engine_log, error)} (all of it: {engine_log})"
         ) from None
+    profile = replace(profile, fim=profiles.fill_tokens(llm.get_tokenizer().get_vocab()))
     return Loaded(llm, profile, _card(settings, prepared, profile, llm, device))
 
 
@@ -113,9 +114,10 @@ def _log_name(settings: Settings) -> str:
 
 
 def _profile(settings: Settings, facts: ModelFacts) -> Profile:
-    named = settings.model.profile
+    named = settings.model.profile or ("plain" if facts.sentence_encoder else None)
     profile = profiles.by_name(named) if named else profiles.pick(facts.model_type, facts.chat_template)
-    return _with_settings(profile, settings.reasoning)
+    parser = settings.model.tool_parser or profile.tool_parser
+    return _with_settings(replace(profile, tool_parser=parser), settings.reasoning)
 
 
 def _with_settings(profile: Profile, settings: ReasoningSettings) -> Profile:
@@ -131,6 +133,7 @@ def _with_settings(profile: Profile, settings: ReasoningSettings) -> Profile:
 
 def _card(settings: Settings, prepared: PreparedModel, profile: Profile, llm: "AsyncLLM", device: str) -> ModelCard:
     cache, model = llm.vllm_config.cache_config, llm.model_config
+    cached = 0 if model.attn_type == "encoder_only" else (cache.num_gpu_blocks or 0) * cache.block_size
     return ModelCard(
         id=settings.model.served_name or prepared.id,
         source=prepared.source,
@@ -138,9 +141,11 @@ def _card(settings: Settings, prepared: PreparedModel, profile: Profile, llm: "A
         device=f"cpu ({machine.cpu_model()})" if device == "cpu" else device,
         dtype=str(model.dtype).removeprefix("torch."),
         context_length=model.max_model_len,
-        kv_cache_tokens=(cache.num_gpu_blocks or 0) * cache.block_size,
+        kv_cache_tokens=cached,
         created=int(time.time()),
         adapters=tuple(settings.engine.lora),
+        embeds=model.runner_type == "pooling",
+        fills=profile.fim is not None,
     )
 
 

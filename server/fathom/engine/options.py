@@ -52,10 +52,15 @@ def _named(settings: EngineSettings, plan: MemoryPlan, device: str) -> dict[str,
         "enable_lora": bool(settings.lora),
         "max_loras": len(settings.lora) or None,
         "seed": settings.seed,
-        "enable_prefix_caching": settings.prefix_caching,
-        "enable_chunked_prefill": settings.chunked_prefill,
+        "enable_prefix_caching": _where_possible(settings.prefix_caching),
+        "enable_chunked_prefill": _where_possible(settings.chunked_prefill),
         "enforce_eager": settings.compile == "off" or (settings.compile == "auto" and on_cpu),
     }
+
+
+def _where_possible(wanted: bool) -> bool | None:
+    """What is on by default is left to vLLM, which knows the models that break with it: encoders cache nothing."""
+    return None if wanted else False
 
 
 def _reasoning_config(profile: Profile) -> dict[str, str] | None:

@@ -1,115 +1,181 @@
-"""One turn of one request: token ids in, events out. Holds all the state that a stream has outside of the engine."""
+"""One choice of one request: token ids in, events out. Holds all the state that a stream has outside of the engine.
 
-from collections.abc import Iterator, Sequence
+Text goes through stages: the machine tells trace from answer, the tool reader tells calls from the rest of the answer,
+stop strings end what is left of it.
+"""
 
-from tokenizers import Tokenizer
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
 
-from fathom.core.events import Event, Finished, FinishReason, TextDelta
-from fathom.engine.detokenizer import Detokenizer, StopStrings
-from fathom.engine.reasoning import Delimiter, Delta, ReasoningMachine
+from fathom.core.events import Event, Finished, FinishReason, Piece, ReasoningDelta, TextDelta, Tokens, ToolCallStart
+from fathom.core.generation import Sampling
+from fathom.engine.detokenizer import Detokenizer, StopStrings, TokenBytes
+from fathom.engine.logprobs import EngineLogprob, TokenLog, token_logprob
+
+Alternatives = Sequence[Mapping[int, EngineLogprob] | None] | None
+
+
+class Machine(Protocol):
+    """Tells trace from answer, token by token; a family's machine may tell calls, too."""
+
+    reasoning_tokens: int
+
+    @property
+    def thinking(self) -> bool: ...
+
+    def feed(self, token_id: int, text: str) -> Sequence[Piece]: ...
+
+    def finish(self, *, cut: bool) -> Sequence[Piece]: ...
+
+
+class Calls(Protocol):
+    """Tells calls from the rest of an answer."""
+
+    def feed(self, text: str, token_id: int) -> Sequence[Piece]: ...
+
+    def finish(self, *, cut: bool) -> Sequence[Piece]: ...
 
 
 class TurnReader:
-    """Reads the tokens of an answer.
+    """Reads the tokens of a choice.
 
-    `budget`, `end_tokens`: how many tokens of trace the engine allows, and how many the end delimiter takes.
-    `ids`: the tokens so far. `stopped`: a stop string was found, the request should be aborted.
+    most_reasoning: reasoning tokens, delimiters included, of a trace that used up its budget.
+    `ids`: the tokens so far. `stopped`: a stop string was found, or a call too many: the request should be aborted.
+    `answered`: a piece of the answer has come.
     """
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
-        prompt_ids: Sequence[int],
+        detokenizer: Detokenizer,
+        token_bytes: TokenBytes,
         *,
-        delimiters: tuple[Delimiter, Delimiter] | None,
-        thinking: bool,
-        stop: Sequence[str] = (),
-        budget: int | None = None,
-        end_tokens: int = 1,
+        machine: Machine | None = None,
+        calls: Calls | None = None,
+        sampling: Sampling | None = None,
+        most_reasoning: int | None = None,
+        parallel_calls: bool = True,
+        report_ids: bool = False,
     ) -> None:
         self.ids: list[int] = []
-        self.stopped = False
-        self._prompt_tokens = len(prompt_ids)
+        self.stopped = self.answered = False
+        self._detokenizer, self._token_bytes = detokenizer, token_bytes
+        self._machine, self._calls, self._most_reasoning = machine, calls, most_reasoning
+        self._parallel_calls, self._report_ids = parallel_calls, report_ids
+        sampling = sampling or Sampling()
+        self._stop = StopStrings(sampling.stop)
+        self._most_alternatives = sampling.logprobs or 0
+        self._log = TokenLog() if sampling.logprobs is not None else None
         self._end_token = 0
-        self._answered = False
-        self._most_reasoning = None if budget is None else budget + end_tokens
-        self._budget_exhausted = False
-        self._machine = ReasoningMachine(*delimiters, thinking=thinking) if delimiters else None
-        markup = bool(delimiters) and any(each.token_id is None for each in delimiters or ())
-        self._detokenizer = Detokenizer(tokenizer, prompt_ids, skip_special_tokens=not markup)
-        self._stop = StopStrings(stop)
+        self._called = self._budget_exhausted = False
 
     @property
     def thinking(self) -> bool:
         return self._machine is not None and self._machine.thinking
 
-    @property
-    def answered(self) -> bool:
-        """Whether a piece of the answer has come."""
-        return self._answered
-
-    def read(self, token_ids: Sequence[int], *, ended: bool = False) -> Iterator[Event]:
+    def read(
+        self, token_ids: Sequence[int], alternatives: Alternatives = None, *, ended: bool = False
+    ) -> Iterator[Event]:
         """Take the next tokens. Neighbouring pieces of one kind come as one event.
 
-        `ended`: the last token is the end-of-sequence token. It is no text, and it counts if nothing follows it.
+        alternatives: vLLM's logprobs, one mapping a token. ended: the last token ended the turn. It is no text, and it
+        counts if nothing follows it.
         """
         self._end_token = int(ended)
-        if ended:
-            token_ids = token_ids[:-1]
-        deltas: list[Delta] = []
-        for token_id in token_ids:
+        read: list[int] = []
+        pieces: list[Piece] = []
+        for at, token_id in enumerate(token_ids[:-1] if ended else token_ids):
             if self.stopped:
                 break
-            self.ids.append(token_id)
-            deltas += self._read_one(token_id)
-        return _merged(deltas)
+            read.append(token_id)
+            pieces += self._read_one(token_id, alternatives[at] if alternatives else None)
+        self.ids += read
+        if self._report_ids:
+            read += token_ids[-1:] if ended else []
+            yield Tokens(tuple(read))
+        yield from self._out(pieces)
 
-    def finish(self, reason: FinishReason, cached_tokens: int = 0) -> Iterator[Event]:
+    def finish(self, reason: FinishReason, prompt_tokens: int, cached_tokens: int = 0) -> Iterator[Event]:
         """The last pieces, and Finished."""
+        cut = reason == "length" or self.stopped
+        trace_cut = reason == "length" and self.thinking
+        pieces: list[Piece] = []
         if self._machine:
-            yield from _merged(self._through_stop(self._machine.finish(cut=reason == "length" or self.stopped)))
+            for piece in self._machine.finish(cut=cut):
+                pieces += self._answer(piece, -1)
+        if self._calls:
+            pieces += self._calls.finish(cut=cut)
+        pieces = self._through_stop(pieces)
         if rest := self._stop.flush():
-            yield TextDelta(rest)
+            pieces.append(TextDelta(rest))
+        yield from self._out(pieces)
+        reason = "stop" if self._stop.hit else reason
         yield Finished(
-            "stop" if self._stop.hit else reason,
-            prompt_tokens=self._prompt_tokens,
+            "tool_calls" if self._called and reason == "stop" else reason,
+            prompt_tokens=prompt_tokens,
             completion_tokens=len(self.ids) + self._end_token,
             cached_tokens=cached_tokens,
             reasoning_tokens=self._machine.reasoning_tokens if self._machine else 0,
             budget_exhausted=self._budget_exhausted,
+            trace_cut=trace_cut,
         )
 
-    def _read_one(self, token_id: int) -> list[Delta]:
+    def _read_one(self, token_id: int, alternatives: Mapping[int, EngineLogprob] | None) -> list[Piece]:
         text = self._detokenizer.step(token_id)
+        if self._log and alternatives:
+            self._log.push(token_logprob(token_id, alternatives, self._most_alternatives, self._token_bytes), text)
+        was_thinking = self.thinking
         if self._machine is None:
-            return self._through_stop([TextDelta(text)] if text else [])
-        was_thinking = self._machine.thinking
-        deltas = self._machine.feed(token_id, text)
-        if was_thinking and not self._machine.thinking and self._most_reasoning is not None:
+            pieces = self._answer(TextDelta(text), token_id) if text else []
+        else:
+            pieces = [each for piece in self._machine.feed(token_id, text) for each in self._answer(piece, token_id)]
+        if was_thinking and not self.thinking and self._machine and self._most_reasoning is not None:
             self._budget_exhausted |= self._machine.reasoning_tokens >= self._most_reasoning
-        return self._through_stop(deltas)
+        return self._through_stop(pieces)
 
-    def _through_stop(self, deltas: list[Delta]) -> list[Delta]:
-        passed: list[Delta] = []
-        for delta in deltas:
-            if not isinstance(delta, TextDelta):
-                passed.append(delta)
-            else:
-                self._answered = True
-                if text := self._stop.feed(delta.text):
-                    passed.append(TextDelta(text))
-        self.stopped = self._stop.hit is not None
+    def _answer(self, piece: Piece, token_id: int) -> Sequence[Piece]:
+        """An answer's text goes through the tool reader."""
+        if isinstance(piece, ReasoningDelta):
+            return [piece]
+        self.answered = True
+        if self._calls and isinstance(piece, TextDelta):
+            return self._calls.feed(piece.text, token_id)
+        return [piece]
+
+    def _through_stop(self, pieces: Sequence[Piece]) -> list[Piece]:
+        passed: list[Piece] = []
+        for piece in pieces:
+            if self.stopped:
+                break
+            match piece:
+                case TextDelta(text):
+                    if safe := self._stop.feed(text):
+                        passed.append(TextDelta(safe))
+                    self.stopped = self._stop.hit is not None
+                case ToolCallStart(call=call) if call > 0 and not self._parallel_calls:
+                    self.stopped = True
+                case _:
+                    self._called |= isinstance(piece, ToolCallStart)
+                    passed.append(piece)
         return passed
 
+    def _out(self, pieces: Sequence[Piece]) -> Iterator[Piece]:
+        for piece in _merged(pieces):
+            if self._log and isinstance(piece, TextDelta | ReasoningDelta):
+                yield replace(piece, logprobs=self._log.take(piece.text))
+            else:
+                yield piece
 
-def _merged(deltas: list[Delta]) -> Iterator[Delta]:
-    run: Delta | None = None
-    for delta in deltas:
-        if run is not None and type(run) is type(delta):
-            run = type(delta)(run.text + delta.text)
+
+def _merged(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    """Neighbouring pieces of trace or of answer as one."""
+    run: Piece | None = None
+    for piece in pieces:
+        if isinstance(run, TextDelta | ReasoningDelta) and type(run) is type(piece):
+            run = type(run)(run.text + piece.text)
         else:
             if run is not None:
                 yield run
-            run = delta
+            run = piece
     if run is not None:
         yield run

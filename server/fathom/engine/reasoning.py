@@ -25,17 +25,23 @@ class Delimiter:
 
 
 class ReasoningMachine:
-    """`thinking` is the state; `reasoning_tokens` counts the tokens of the trace, its delimiters included."""
+    """`thinking` is the state; `reasoning_tokens` counts the tokens of the trace, its delimiters included.
 
-    def __init__(self, start: Delimiter, end: Delimiter, *, thinking: bool) -> None:
+    begun: the trace (or, not thinking, the answer) began in the prompt, so that its first white space means something.
+    thought: the prompt holds a closed trace, so that the answer's first white space means nothing.
+    """
+
+    def __init__(
+        self, start: Delimiter, end: Delimiter, *, thinking: bool, begun: bool = False, thought: bool = False
+    ) -> None:
         self.thinking = thinking
         self.reasoning_tokens = 0
         self._start, self._end = start, end
         text_level = [each.text for each in (start, end) if each.token_id is None]
         self._scanner = Scanner(text_level) if text_level else None
-        self._thought = thinking
-        self._trace_begun = False
-        self._answer_begun = False
+        self._thought = thinking or thought
+        self._trace_begun = begun and thinking
+        self._answer_begun = begun and not thinking
         self._blank = ""  # white space that waits for something to stand before
 
     def feed(self, token_id: int, text: str) -> list[Delta]:

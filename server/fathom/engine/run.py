@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
+from vllm.logprobs import PromptLogprobs
 from vllm.outputs import STREAM_FINISHED, RequestOutput
 from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.engine.output_processor import RequestOutputCollector
@@ -19,9 +20,20 @@ class Run:
         self.reason: FinishReason = "stop"
         self.cached_tokens = 0
         self._queue = queue
+        self._ahead: RequestOutput | None = None
+
+    async def prompt_logprobs(self) -> PromptLogprobs | None:
+        """Waits for the first output; it is read again by outputs()."""
+        async for output in self.outputs():
+            self._ahead = output
+            return output.prompt_logprobs
+        return None
 
     async def outputs(self) -> AsyncGenerator[RequestOutput]:
         """What the engine makes, as it comes; merged by vLLM where the reader is slow."""
+        if self._ahead:
+            output, self._ahead = self._ahead, None
+            yield output
         try:
             while not self.finished:
                 output = self._queue.get_nowait() or await self._queue.get()
@@ -39,7 +51,7 @@ class Run:
             completion = output.outputs[0]
             ended = self._note(completion.finish_reason)
             self.cached_tokens = output.num_cached_tokens or self.cached_tokens
-            for event in reader.read(completion.token_ids, ended=ended):
+            for event in reader.read(completion.token_ids, completion.logprobs, ended=ended):
                 yield event
             if reader.stopped:
                 return

@@ -1,25 +1,33 @@
-"""Our Sampling, filled up with the family's defaults, to vLLM's SamplingParams."""
+"""Our Sampling, filled up with the family's defaults, to vLLM's SamplingParams; and how long a trace may be."""
 
 from typing import Any
 
 from vllm import SamplingParams
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
 from fathom.core.errors import BadRequest, ContextLengthExceeded
-from fathom.core.generation import Sampling
+from fathom.core.generation import Effort, ReasoningControl, Sampling
+from fathom.models.profiles import Reasoning
 
+_INT64 = 2**63
 _OVERSHOOT = 2
 """Tokens by which vLLM 0.32 overruns the budget of a trace that the prompt opened; the engine tests measure it."""
 
+SHARES: dict[Effort, float] = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.95, "max": 0.95}
+"""Effort to the share of the token limit that a trace may take."""
 
-def completion_limit(sampling: Sampling, prompt_tokens: int, context_length: int) -> int:
+
+def completion_limit(sampling: Sampling, prompt_tokens: int, context_length: int, param: str = "messages") -> int:
     """Most tokens that may be generated. Raises BadRequest if what was asked does not fit."""
     room = context_length - prompt_tokens
     if room < 1 or (sampling.max_tokens or 0) > room:
         raise ContextLengthExceeded(
-            limit=context_length, prompt_tokens=prompt_tokens, max_tokens=sampling.max_tokens if room > 0 else None
+            limit=context_length,
+            prompt_tokens=prompt_tokens,
+            max_tokens=sampling.max_tokens if room > 0 else None,
+            param=param,
         )
-    limit = sampling.max_tokens or room
+    limit = room if sampling.max_tokens is None else sampling.max_tokens
     if sampling.min_tokens > limit:
         raise BadRequest(
             f"min_tokens is {sampling.min_tokens} and at most {limit} tokens can be generated. Lower min_tokens.",
@@ -28,11 +36,17 @@ def completion_limit(sampling: Sampling, prompt_tokens: int, context_length: int
     return limit
 
 
-def thinking_budget(asked: int | None, default: int | None, limit: int) -> int | None:
-    """Tokens of trace. A default leaves half of `limit` for the answer; what the client asks for is taken as it is."""
-    if asked is not None:
-        return asked
-    return None if default is None else min(default, limit // 2)
+def thinking_budget(control: ReasoningControl, family: Reasoning, limit: int, end_tokens: int) -> int | None:
+    """Tokens of trace: the client's budget as it is, else a share of `limit` by its effort (unless the family's
+    template takes the effort itself), else the family's default.
+
+    Effort leaves room for the end delimiter and an answer; a default leaves half of `limit`.
+    """
+    if control.budget is not None:
+        return control.budget
+    if control.effort is not None and family.effort is None:
+        return max(0, min(int(limit * SHARES[control.effort]), limit - end_tokens - 1))
+    return None if family.budget is None else min(family.budget, limit // 2)
 
 
 def engine_budget(budget: int | None, prefilled: int) -> int | None:
@@ -43,8 +57,20 @@ def engine_budget(budget: int | None, prefilled: int) -> int | None:
     return None if budget is None else max(0, budget + prefilled - _OVERSHOOT)
 
 
-def to_params(sampling: Sampling, defaults: dict[str, Any], *, limit: int, budget: int | None) -> SamplingParams:
-    """`defaults` are the family's; stop strings are not vLLM's business (see engine/detokenizer.py)."""
+def to_params(
+    sampling: Sampling,
+    defaults: dict[str, Any],
+    *,
+    limit: int,
+    choice: int = 0,
+    budget: int | None = None,
+    tag: str | None = None,
+    echo: bool = False,
+) -> SamplingParams:
+    """`defaults` are the family's, `tag` the structural tag that the output must match. echo: logprobs of the prompt.
+
+    Stop strings are not vLLM's business (see engine/detokenizer.py). Each choice draws with a seed of its own.
+    """
     chosen = {
         name: value
         for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
@@ -52,14 +78,19 @@ def to_params(sampling: Sampling, defaults: dict[str, Any], *, limit: int, budge
     }
     return SamplingParams(
         **(defaults | chosen),
-        max_tokens=limit,
+        max_tokens=max(1, limit),
         min_tokens=sampling.min_tokens,
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
-        seed=sampling.seed,
+        seed=None if sampling.seed is None else (sampling.seed + choice + _INT64) % (2 * _INT64) - _INT64,
         logit_bias=sampling.logit_bias or None,
+        stop_token_ids=list(sampling.stop_token_ids),
+        bad_words=list(sampling.bad_words),
         ignore_eos=sampling.ignore_eos,
+        logprobs=sampling.logprobs,
+        prompt_logprobs=sampling.logprobs if echo else None,
         thinking_token_budget=budget,
+        structured_outputs=StructuredOutputsParams(structural_tag=tag) if tag else None,
         detokenize=False,
         output_kind=RequestOutputKind.DELTA,
         skip_clone=True,

@@ -2,21 +2,38 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
-from fathom.core.engine import ModelCard, Phase, Progress
+from fathom.core.engine import Embedding, ModelCard, Phase, Progress, Tokenized
+from fathom.core.errors import BadRequest, Unsupported
 from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta
-from fathom.core.generation import GenerationRequest
+from fathom.core.generation import Chat, GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
 
 Script = Callable[[GenerationRequest], Iterable[Event | Exception]]
 
 
+def text_of(prompt: Prompt) -> str:
+    """The text of a prompt, or of its last message; token ids are code points."""
+    match prompt:
+        case Chat():
+            return prompt.messages[-1].content
+        case Text():
+            return prompt.text
+        case TokenIds():
+            return "".join(map(chr, prompt.ids))
+
+
 def think_then_answer(request: GenerationRequest) -> Iterable[Event]:
-    """A short trace, then the last message said back."""
-    words = request.messages[-1].content.split()
-    yield from (Accepted(prompt_tokens=7), ReasoningDelta("Let me"), ReasoningDelta(" think."))
-    yield from (TextDelta(word if at == 0 else f" {word}") for at, word in enumerate(words))
-    yield Finished("stop", prompt_tokens=7, completion_tokens=4 + len(words), reasoning_tokens=3)
+    """A short trace (in a chat), then the last message said back."""
+    words = text_of(request.prompt).split()
+    thinks = isinstance(request.prompt, Chat)
+    yield Accepted(prompt_tokens=7)
+    for choice in range(request.n):
+        if thinks:
+            yield from (ReasoningDelta("Let me", choice), ReasoningDelta(" think.", choice))
+        yield from (TextDelta(word if at == 0 else f" {word}", choice) for at, word in enumerate(words))
+        thought = 3 if thinks else 0
+        yield Finished("stop", 7, len(words) + thought + 1, reasoning_tokens=thought, choice=choice)
 
 
 class ScriptedEngine:
@@ -24,6 +41,7 @@ class ScriptedEngine:
 
     def __init__(self, script: Script = think_then_answer, *, delay: float = 0.0, model: str = "scripted") -> None:
         self.script, self.delay, self.model = script, delay, model
+        self.embeds = self.fills = False
         self.requests: list[GenerationRequest] = []
         self.running: set[str] = set()
         self.aborted: set[str] = set()
@@ -40,6 +58,8 @@ class ScriptedEngine:
             context_length=4096,
             kv_cache_tokens=65536,
             created=int(time.time()),
+            embeds=self.embeds,
+            fills=self.fills,
         )
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
@@ -57,6 +77,24 @@ class ScriptedEngine:
             self.running.discard(request.id)
             if not finished:
                 self.aborted.add(request.id)
+
+    async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
+        """One token a character: its code point."""
+        text = text_of(prompt)
+        return Tokenized(tuple(map(ord, text)), text)
+
+    async def detokenize(self, ids: Sequence[int]) -> str:
+        for token_id in ids:
+            if token_id >= 0x110000:
+                raise BadRequest(f"{token_id} is no token of this model.", param="tokens")
+        return "".join(map(chr, ids))
+
+    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
+        """A unit vector that points where the length of the prompt says."""
+        if not self.embeds:
+            raise Unsupported("This server serves a model that makes no embeddings.", param="model")
+        size, text = dimensions or 8, text_of(prompt)
+        return Embedding(tuple(float(at == len(text) % size) for at in range(size)), len(text))
 
     def died(self) -> str | None:
         return self.death

@@ -2,16 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 import structlog
 
-from fathom.core.engine import Engine, ModelCard, Phase, Progress
+from fathom.core.engine import Embedding, Engine, ModelCard, Phase, Progress, Tokenized
 from fathom.core.errors import EngineUnavailable, StartupError
 from fathom.core.events import Event
-from fathom.core.generation import GenerationRequest
+from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
 from fathom.telemetry import metrics
 
 log = structlog.get_logger()
@@ -79,11 +79,21 @@ class Supervisor:
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """Raises EngineUnavailable with the phase while the engine is not ready."""
-        if not self.ready:
-            raise EngineUnavailable(self._why_not(), retry_after=_RETRY_AFTER)
-        async with aclosing(self._engine.stream(request)) as events:
+        async with aclosing(self._ready_engine().stream(request)) as events:
             async for event in events:
                 yield event
+
+    async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
+        """What `stream` would read. Raises BadRequest, and EngineUnavailable while the engine is not ready."""
+        return await self._ready_engine().tokenize(prompt, reasoning)
+
+    async def detokenize(self, ids: Sequence[int]) -> str:
+        """Raises BadRequest for an id that is no token, and EngineUnavailable while the engine is not ready."""
+        return await self._ready_engine().detokenize(ids)
+
+    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
+        """Raises Unsupported where the model makes no embeddings, and EngineUnavailable while it is not ready."""
+        return await self._ready_engine().embed(request_id, prompt, dimensions)
 
     def serving(self) -> ModelCard:
         """The model's card. Raises EngineUnavailable while there is none."""
@@ -119,6 +129,11 @@ class Supervisor:
         self._hooks.progress(phase, share)
         for each in Phase:
             metrics.ENGINE_STATE.labels(phase=str(each)).set(each is phase)
+
+    def _ready_engine(self) -> Engine:
+        if not self.ready:
+            raise EngineUnavailable(self._why_not(), retry_after=_RETRY_AFTER)
+        return self._engine
 
     def _why_not(self) -> str:
         if self.phase is Phase.FAILED:

@@ -5,17 +5,18 @@ This module imports nothing heavy, so that the API can listen at once; `start` b
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING
 
 import psutil
 
-from fathom.core.engine import ModelCard, Phase, Progress
+from fathom.core.engine import Embedding, ModelCard, Phase, Progress, Tokenized
 from fathom.core.events import Event
-from fathom.core.generation import GenerationRequest
+from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
 from fathom.settings import Settings
 
 if TYPE_CHECKING:
+    from fathom.engine.pooling import Pooling
     from fathom.engine.turns import Turns
 
 _SECONDS_TO_END = 1.0
@@ -24,43 +25,60 @@ _SECONDS_TO_END = 1.0
 class VllmEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._turns: Turns | None = None
+        self._loaded: Turns | Pooling | None = None
         self._cancel = threading.Event()
 
     async def start(self, progress: Progress) -> ModelCard:
-        """Load the model and generate a token with it. Raises StartupError."""
+        """Load the model and try it. Raises StartupError."""
         from fathom.engine.loading import in_daemon_thread
 
         def tell(phase: Phase, share: float | None) -> None:
             loop.call_soon_threadsafe(progress, phase, share)
 
         loop = asyncio.get_running_loop()
-        self._turns = await in_daemon_thread(lambda: _load(self._settings, tell, self._cancel))
+        self._loaded = await in_daemon_thread(lambda: _load(self._settings, tell, self._cancel))
         progress(Phase.WARMING, None)
-        await self._turns.warm_up()
-        return self._turns.card
+        await self._loaded.warm_up()
+        return self._loaded.card
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
-        assert self._turns is not None, "the supervisor streams only from a started engine"
-        return self._turns.stream(request)
+        return self._model.stream(request)
+
+    async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
+        return await self._model.tokenize(prompt, reasoning)
+
+    async def detokenize(self, ids: Sequence[int]) -> str:
+        return await self._model.detokenize(ids)
+
+    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
+        return await self._model.embed(request_id, prompt, dimensions)
 
     def died(self) -> str | None:
-        return self._turns.died() if self._turns else None
+        return self._loaded.died() if self._loaded else None
 
     async def stop(self) -> None:
         self._cancel.set()
         children = _engine_processes()
-        turns, self._turns = self._turns, None
-        if turns:
-            await asyncio.to_thread(turns.shut_down, _SECONDS_TO_END)
+        loaded, self._loaded = self._loaded, None
+        if loaded:
+            await asyncio.to_thread(loaded.shut_down, _SECONDS_TO_END)
         await asyncio.to_thread(_end, children)
 
+    @property
+    def _model(self) -> "Turns | Pooling":
+        assert self._loaded is not None, "the supervisor asks only a started engine"
+        return self._loaded
 
-def _load(settings: Settings, progress: Progress, cancel: threading.Event) -> "Turns":
+
+def _load(settings: Settings, progress: Progress, cancel: threading.Event) -> "Turns | Pooling":
     from fathom.engine.loading import load
 
     loaded = load(settings, progress, cancel)
-    from fathom.engine.turns import Turns  # after load(), which sets the environment that vllm reads
+    if loaded.card.embeds:
+        from fathom.engine.pooling import Pooling  # after load(), which sets the environment that vllm reads
+
+        return Pooling(loaded, settings.engine.lora)
+    from fathom.engine.turns import Turns
 
     return Turns(loaded, settings.engine.lora)
 

@@ -14,7 +14,8 @@ class ModelFacts:
     """A model on disk. `weight_bytes` is the checkpoint's size, `kv_values_per_token` the numbers cached for one token.
 
     context_length: the longest sequence the model was made for, in tokens; None when its config does not say.
-    chat_template: Jinja source, None for a base model.
+    chat_template: Jinja source, None for a base model. sentence_encoder: laid out for sentence-transformers, that is,
+    made for embeddings, whatever its architecture.
     """
 
     architectures: tuple[str, ...]
@@ -28,6 +29,7 @@ class ModelFacts:
     latent_attention: bool
     chat_template: str | None
     config: Mapping[str, Any]
+    sentence_encoder: bool = False
 
     def kv_bytes_per_token(self, dtype_bytes: int = 2) -> int:
         return self.kv_values_per_token * dtype_bytes

@@ -1,6 +1,7 @@
 """A model folder, checked before the engine starts: what vLLM would say in a page of traceback is one line here."""
 
 import json
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from fathom.models import facts, weights
 from fathom.models.facts import ModelFacts
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "tiktoken.model", "*.tiktoken")
+_MODULE_FILES = {"Pooling": ("config.json",), "Dense": ("config.json", "model.safetensors")}
 
 
 def inspect(folder: Path, *, trust_remote_code: bool = False) -> ModelFacts:
@@ -29,12 +31,13 @@ def inspect(folder: Path, *, trust_remote_code: bool = False) -> ModelFacts:
         dtype=str(_first(text, config, "dtype") or _first(text, config, "torch_dtype") or "bfloat16"),
         weight_bytes=found.bytes,
         weight_dtype=found.dtype,
-        context_length=facts.context_length(text),
+        context_length=_context_length(folder, config, text),
         layers=facts.layers(text),
         kv_values_per_token=facts.kv_values_per_token(text),
         latent_attention=facts.latent_attention(text),
         chat_template=chat_template(folder),
         config=config,
+        sentence_encoder=_sentence_encoder(folder),
     )
 
 
@@ -65,14 +68,42 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
     return _json(path) if path.is_file() else {}
 
 
+def _context_length(folder: Path, config: dict[str, Any], text: Mapping[str, Any]) -> int | None:
+    """As vLLM limits it: what makes embeddings may state a shorter length in other files than its config."""
+    lengths = [facts.context_length(text)]
+    lengths += [_json(path).get("max_seq_length") for path in folder.glob("sentence_*_config.json")]
+    if config.get("position_embedding_type") == "absolute":
+        lengths.append(_tokenizer_config(folder).get("model_max_length"))
+    return min((int(length) for length in lengths if length), default=None)
+
+
+def _sentence_encoder(folder: Path) -> bool:
+    """Whether the folder is laid out for sentence-transformers. Raises StartupError if a file of a module is missing:
+    vLLM would go on without it, and make vectors that mean nothing."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return False
+    modules = _read(path)
+    for module in modules if isinstance(modules, list) else []:
+        kind = str(module.get("type")).rpartition(".")[2]
+        for name in _MODULE_FILES.get(kind, ()):
+            if not (folder / str(module.get("path")) / name).is_file():
+                raise StartupError(f"{folder} lacks {module.get('path')}/{name}, which its modules.json calls for.")
+    return True
+
+
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StartupError(f"cannot read {path}: {error}") from None
+    content = _read(path)
     if not isinstance(content, dict):
         raise StartupError(f"cannot read {path}: it holds no JSON object.")
     return content
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StartupError(f"cannot read {path}: {error}") from None
 
 
 def _first(text: Any, whole: Any, name: str) -> Any:

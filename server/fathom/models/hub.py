@@ -19,6 +19,7 @@ from fathom.models.source import Hub
 COMMAND = [sys.executable, "-m", "fathom.models.hub_download"]
 
 _WANTED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
+_MODULES = ("[0-9]_*/config.json", "[0-9]_*/model.safetensors")  # a sentence encoder's pooling, and layers behind it
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _ANNOUNCED = re.compile(r"^missing bytes: (\d+)$")
 
@@ -60,7 +61,9 @@ def on_disk(source: Hub, cache: Path, *, code: bool) -> Path | None:
 
 
 def select(names: Iterable[str], repository: str, *, code: bool) -> list[str]:
-    """The files to take: safetensors, config and tokenizer at the top of the repository. Raises StartupError."""
+    """The files to take: safetensors, config and tokenizer at the top of the repository, and the modules of a sentence
+    encoder. Raises StartupError."""
+    names = list(names)
     top = [name for name in names if "/" not in name]  # below lie other formats of the same weights
     wanted = [name for name in top if _matches(name, (*_WANTED, "*.py") if code else _WANTED)]
     weights = [name for name in wanted if name.endswith(".safetensors")]
@@ -74,7 +77,7 @@ def select(names: Iterable[str], repository: str, *, code: bool) -> list[str]:
         )
     if any(name.startswith("model") for name in weights):  # "consolidated" files hold the same weights again
         wanted = [name for name in wanted if not name.startswith("consolidated")]
-    return wanted
+    return wanted + [name for name in names if _matches(name, _MODULES)]
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from fathom.core.errors import ServiceError
-from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta
+from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart
 from fathom.core.generation import GenerationRequest
 from fathom.telemetry import metrics, record
 
@@ -39,43 +39,49 @@ class _Meter:
     def __init__(self) -> None:
         self.outcome = "aborted"  # what it is when nobody says otherwise: the client went away
         self._began = time.perf_counter()
-        self._last: float | None = None
-        self._answered = False
+        self._last: dict[int, float] = {}  # of each choice, when its last piece came
+        self._answered: set[int] = set()
 
     def see(self, event: Event) -> None:
         match event:
             case Accepted(prompt_tokens):
-                record.note(prompt_tokens=prompt_tokens)
+                record.add(prompt_tokens=prompt_tokens)
             case ReasoningDelta():
-                self._piece()
-            case TextDelta():
-                self._piece()
-                if not self._answered:
-                    self._answered = True
-                    metrics.TIME_TO_FIRST_ANSWER_TOKEN.observe(time.perf_counter() - self._began)
+                self._piece(event.choice)
+            case TextDelta() | ToolCallDelta():
+                self._piece(event.choice)
+                self._answer(event.choice)
+            case ToolCallStart():
+                metrics.TOOL_CALLS.inc()
+                self._answer(event.choice)
             case Finished():
                 self._finish(event)
 
     def close(self) -> None:
         record.note(outcome=self.outcome)
 
-    def _piece(self) -> None:
+    def _piece(self, choice: int) -> None:
         now = time.perf_counter()
-        if self._last is None:
+        if choice in self._last:
+            metrics.INTER_TOKEN_LATENCY.observe(now - self._last[choice])
+        elif not self._last:
             metrics.TIME_TO_FIRST_TOKEN.observe(now - self._began)
             record.note(ttft_ms=round((now - self._began) * 1000, 1))
-        else:
-            metrics.INTER_TOKEN_LATENCY.observe(now - self._last)
-        self._last = now
+        self._last[choice] = now
+
+    def _answer(self, choice: int) -> None:
+        if choice not in self._answered:
+            self._answered.add(choice)
+            metrics.TIME_TO_FIRST_ANSWER_TOKEN.observe(time.perf_counter() - self._began)
 
     def _finish(self, event: Finished) -> None:
+        if self.outcome == "aborted":  # the prompt is counted once, with the first choice that ends
+            metrics.PROMPT_TOKENS.labels(cached="true").inc(event.cached_tokens)
+            metrics.PROMPT_TOKENS.labels(cached="false").inc(event.prompt_tokens - event.cached_tokens)
+            record.add(cached_tokens=event.cached_tokens)
         self.outcome = event.reason
-        metrics.PROMPT_TOKENS.labels(cached="true").inc(event.cached_tokens)
-        metrics.PROMPT_TOKENS.labels(cached="false").inc(event.prompt_tokens - event.cached_tokens)
         metrics.COMPLETION_TOKENS.inc(event.completion_tokens)
         metrics.REASONING_TOKENS.inc(event.reasoning_tokens)
-        record.note(
-            cached_tokens=event.cached_tokens,
-            completion_tokens=event.completion_tokens,
-            reasoning_tokens=event.reasoning_tokens,
-        )
+        metrics.REASONING_BUDGET_EXHAUSTED.inc(event.budget_exhausted)
+        metrics.REASONING_TRUNCATED.inc(event.trace_cut)
+        record.add(completion_tokens=event.completion_tokens, reasoning_tokens=event.reasoning_tokens)

@@ -25,4 +25,11 @@ INTER_TOKEN_LATENCY = Histogram(
 PROMPT_TOKENS = Counter("fathom_prompt_tokens", "Prompt tokens, by whether the prefix cache had them.", ("cached",))
 COMPLETION_TOKENS = Counter("fathom_completion_tokens", "Generated tokens, trace included.")
 REASONING_TOKENS = Counter("fathom_reasoning_tokens", "Generated tokens that were part of a trace.")
+REASONING_BUDGET_EXHAUSTED = Counter(
+    "fathom_reasoning_budget_exhausted", "Traces that were cut by their thinking budget."
+)
+REASONING_TRUNCATED = Counter(
+    "fathom_reasoning_truncated", "Traces that were cut by the limit of tokens, without an answer."
+)
+TOOL_CALLS = Counter("fathom_tool_calls", "Tool calls that models made.")
 ENGINE_STATE = Gauge("fathom_engine_state", "1 for the phase that the engine is in, 0 for the others.", ("phase",))

@@ -17,3 +17,12 @@ def note(**fields: object) -> None:
     record = _record.get()
     if record is not None:
         record.update(fields)
+
+
+def add(**counts: int) -> None:
+    """Add to counts of the open record: one request may be several generations."""
+    record = _record.get()
+    if record is not None:
+        for name, count in counts.items():
+            so_far = record.get(name, 0)
+            record[name] = count + (so_far if isinstance(so_far, int) else 0)

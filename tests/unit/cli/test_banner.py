@@ -1,5 +1,6 @@
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
 from fathom.cli.banner import banner
@@ -24,3 +25,10 @@ def test_its_curl_line_is_whole(host, url):
     words = shlex.split(line)
     assert words[2] == f"{url}/v1/chat/completions"
     assert json.loads(words[-1])["model"] == "m"
+
+
+def test_an_embedding_model_is_tried_with_an_embedding():
+    text = banner(replace(CARD, kv_cache_tokens=0, embeds=True), "127.0.0.1", 8000)
+    assert "/v1/embeddings" in text
+    assert "chat" not in text
+    assert "KV cache" not in text

@@ -1,6 +1,5 @@
 from fathom.models import catalogue
-
-PROFILES = {"smollm2-thinking", "deepseek-r1", "deepseek-v3.1", "qwen3", "gpt-oss", "plain"}
+from fathom.models.profiles import PROFILES
 
 
 def test_aliases_and_ids_are_unique() -> None:
@@ -15,7 +14,7 @@ def test_the_default_is_in_the_catalogue_and_needs_no_hub() -> None:
 
 
 def test_every_entry_names_a_known_profile() -> None:
-    assert {entry.profile for entry in catalogue.entries()} <= PROFILES
+    assert {entry.profile for entry in catalogue.entries()} <= {profile.name for profile in PROFILES}
 
 
 def test_an_entry_is_found_by_alias_and_by_id_in_any_case() -> None:

@@ -113,3 +113,50 @@ def test_a_tokenizer_that_is_code_asks_for_trust(make_folder: MakeFolder) -> Non
     (folder / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": ["t.Tokenizer", None]}}))
     with pytest.raises(StartupError, match=r"code of its own for its tokenizer"):
         inspect(folder)
+
+
+def encoder(folder: Path, *modules: str) -> Path:
+    """Lay `folder` out for sentence-transformers."""
+    listed = [{"path": "", "type": "sentence_transformers.models.Transformer"}]
+    for at, module in enumerate(modules, start=1):
+        listed.append({"path": f"{at}_{module}", "type": f"sentence_transformers.models.{module}"})
+        (folder / f"{at}_{module}").mkdir()
+        (folder / f"{at}_{module}" / "config.json").write_text("{}")
+    (folder / "modules.json").write_text(json.dumps(listed))
+    return folder
+
+
+def test_a_sentence_encoder_is_known_by_its_modules(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    assert not inspect(folder).sentence_encoder
+    assert inspect(encoder(folder, "Pooling", "Normalize")).sentence_encoder
+
+
+def test_a_sentence_encoder_without_its_pooling_is_refused(make_folder: MakeFolder) -> None:
+    folder = encoder(make_folder(), "Pooling")
+    (folder / "1_Pooling" / "config.json").unlink()
+    with pytest.raises(StartupError, match=r"lacks 1_Pooling/config.json"):
+        inspect(folder)
+
+
+def test_a_projection_needs_its_weights(make_folder: MakeFolder) -> None:
+    folder = encoder(make_folder(), "Pooling", "Dense")
+    with pytest.raises(StartupError, match=r"lacks 2_Dense/model.safetensors"):
+        inspect(folder)
+    (folder / "2_Dense" / "model.safetensors").write_bytes(safetensors())
+    assert inspect(folder).sentence_encoder
+
+
+def test_the_length_that_a_sentence_encoder_states_is_its_context(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 256}))
+    assert inspect(folder).context_length == 256
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": None}))
+    assert inspect(folder).context_length == 8192
+
+
+@pytest.mark.parametrize(("embedding", "length"), [("absolute", 512), ("rotary", 8192)])
+def test_absolute_positions_end_where_the_tokenizer_says(make_folder: MakeFolder, embedding: str, length: int) -> None:
+    folder = make_folder(position_embedding_type=embedding)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 512}))
+    assert inspect(folder).context_length == length

@@ -170,6 +170,12 @@ def test_weights_are_not_taken_twice_from_a_repository_that_has_them_in_two_layo
     assert hub_files.select(names, "org/mistral", code=False) == names[1:]
 
 
+def test_the_modules_of_a_sentence_encoder_are_taken() -> None:
+    modules = ["modules.json", "1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"]
+    names = ["config.json", "model.safetensors", *modules, "2_Dense/pytorch_model.bin", "onnx/model.onnx"]
+    assert hub_files.select(iter(names), "org/encoder", code=False) == names[:6]
+
+
 def test_a_repository_without_weights_is_refused() -> None:
     with pytest.raises(StartupError, match=r"org/data has no safetensors weights"):
         hub_files.select(["config.json"], "org/data", code=False)

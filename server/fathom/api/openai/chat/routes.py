@@ -9,16 +9,11 @@ from fathom.api import sse
 from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings
 from fathom.api.openai import shared
 from fathom.api.openai.chat import translate
-from fathom.api.openai.chat.schemas import REFUSED, ChatRequest
+from fathom.api.openai.chat.schemas import INSTEAD, REFUSED, ChatRequest
+from fathom.api.openai.chat.stream import ChatStream
 from fathom.telemetry import record
 
 router = APIRouter(tags=["chat"])
-
-_KEYS = {
-    "both": ("reasoning_content", "reasoning"),
-    "reasoning_content": ("reasoning_content",),
-    "reasoning": ("reasoning",),
-}
 
 
 @router.post("/v1/chat/completions")
@@ -28,15 +23,15 @@ async def create_chat_completion(
     """Continue a chat. The model's trace comes as `reasoning_content` and `reasoning`, before the answer."""
     adapter = shared.adapter_of(body.model, card)
     record.note(model=body.model, stream=bool(body.stream))
-    shared.refuse(body, REFUSED, "this version of the server cannot do it")
-    headers = shared.ignored_header(body)
+    shared.refuse(body, REFUSED, INSTEAD)
+    headers = shared.ignored_header(body, settings.http.strict)
     completion_id = f"chatcmpl-{uuid.uuid4().hex}"
     events = generate(translate.to_generation(body, completion_id, adapter))
-    keys = _KEYS[settings.reasoning.fields]
+    fields = settings.reasoning.fields
     if body.stream:
-        frames = translate.ChatStream(body, completion_id, keys).frames(events)
-        return await sse.stream(frames, shared.error_frame, headers)
-    completion = await sse.unless_gone(request, translate.to_completion(events, body, completion_id, keys))
+        frames = ChatStream(body, completion_id, fields).frames(events)
+        return await sse.stream(frames, shared.error_frame, headers, keep_alive=settings.http.keep_alive)
+    completion = await sse.unless_gone(request, translate.to_completion(events, body, completion_id, fields))
     if completion is None:
         return Response(status_code=499)
     return Response(msgspec.json.encode(completion), headers=headers, media_type="application/json")

@@ -1,119 +1,188 @@
-"""POST /v1/chat/completions: what a client may send. Names and bounds are OpenAI's, and beyond those vLLM's."""
+"""POST /v1/chat/completions: what a client may send. Names and bounds are OpenAI's, and beyond those what DeepSeek,
+OpenRouter, DashScope and vLLM added."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-_INT64 = 2**63
+from fathom.api.openai.fields import INT64, UNSUPPORTED, SamplingFields, UnsupportedSampling
+
+_MOST_TOOLS = 128
+_NAME = r"^[A-Za-z0-9_.-]{1,64}$"
+
+Level = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
-class TextPart(BaseModel):
-    type: Literal["text"]
-    text: str
+class _Open(BaseModel):
+    """Fields that we do not know are kept, so that they can be named."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
 
 
 def _as_parts(content: Any) -> Any:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _as_list(stop: Any) -> Any:
-    return [stop] if isinstance(stop, str) else stop
+class Part(_Open):
+    """Text, or a refusal said back. Pictures, sound and files are refused by name."""
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
 
 
-class ChatMessage(BaseModel):
-    """`reasoning_content` and `reasoning` of earlier turns are accepted; the trace is not replayed to the model."""
+class FunctionCall(_Open):
+    name: str
+    arguments: str = ""
 
-    model_config = ConfigDict(extra="allow")
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[list[TextPart], BeforeValidator(_as_parts)] | None = None
+class CallOfTurn(_Open):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class ChatMessage(_Open):
+    """`reasoning_content` or `reasoning`: the trace of an earlier turn. `prefix`: continue this turn, the last one."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[list[Part], BeforeValidator(_as_parts)] | None = None
     name: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    tool_calls: Any = None
-
-    @property
-    def text(self) -> str:
-        return "".join(part.text for part in self.content or [])
-
-
-class StreamOptions(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    include_usage: bool = False
+    refusal: str | None = None
+    tool_calls: list[CallOfTurn] | None = None
+    tool_call_id: str | None = None
+    prefix: bool | None = None
 
 
-class Thinking(BaseModel):
+class FunctionTool(_Open):
+    name: str = Field(pattern=_NAME)
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ChatTool(_Open):
+    type: Literal["function"]
+    function: FunctionTool
+
+
+class FunctionName(_Open):
+    name: str
+
+
+class NamedTool(_Open):
+    type: Literal["function"] = "function"
+    function: FunctionName
+
+
+class AllowedTools(_Open):
+    mode: Literal["auto", "required"] = "auto"
+    tools: list[NamedTool] = Field(min_length=1)
+
+
+class ToolChoice(_Open):
+    """One function by name, or a part of the tools."""
+
+    type: Literal["function", "allowed_tools"]
+    function: FunctionName | None = None
+    allowed_tools: AllowedTools | None = None
+
+
+class Thinking(_Open):
     """As DeepSeek and Anthropic spell it. `budget_tokens`: the most tokens of trace."""
 
-    model_config = ConfigDict(extra="allow")
-
-    type: Literal["enabled", "disabled"]
-    budget_tokens: int | None = Field(None, ge=0, lt=_INT64)
+    type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: int | None = Field(None, ge=0, lt=INT64)
 
 
-class ChatRequest(BaseModel):
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
+class ReasoningOptions(_Open):
+    """As OpenRouter spells it. `exclude` hides the trace."""
+
+    effort: Level | None = None
+    max_tokens: int | None = Field(None, ge=0, lt=INT64)
+    exclude: bool | None = None
+    enabled: bool | None = None
+
+
+class Conversation(_Open):
+    """Messages, and what decides how they become a prompt and whether the model thinks."""
 
     model: str
     messages: list[ChatMessage] = Field(min_length=1)
-    stream: bool | None = False
-    stream_options: StreamOptions | None = None
-
-    max_completion_tokens: int | None = Field(None, ge=1, lt=_INT64)
-    max_tokens: int | None = Field(None, ge=1, lt=_INT64)
-    min_tokens: int | None = Field(None, ge=0, lt=_INT64)
-    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
-    top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
-    top_k: int | None = Field(None, ge=-1, lt=2**31)
-    min_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    presence_penalty: float | None = Field(None, ge=-2, le=2, allow_inf_nan=False)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2, allow_inf_nan=False)
-    repetition_penalty: float | None = Field(None, gt=0, le=10, allow_inf_nan=False)
-    seed: int | None = Field(None, ge=-_INT64, lt=_INT64)
-    stop: (
-        Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list), Field(max_length=4)] | None
-    ) = None
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
-    ignore_eos: bool | None = None
+    tools: list[ChatTool] | None = Field(None, max_length=_MOST_TOOLS)
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
     thinking: Thinking | None = None
-    thinking_token_budget: int | None = Field(None, ge=0, lt=_INT64)
+    reasoning_effort: Level | None = None
+    reasoning: ReasoningOptions | None = None
     enable_thinking: bool | None = None
+    thinking_budget: int | None = Field(None, ge=0, lt=INT64)
+    thinking_token_budget: int | None = Field(None, ge=0, lt=INT64)
     include_reasoning: bool | None = None
 
-    n: Any = None
-    tools: Any = None
-    tool_choice: Any = None
-    response_format: Any = None
-    logprobs: Any = None
-    top_logprobs: Any = None
-    reasoning_effort: Any = None
-    reasoning: Any = None
-    chat_template: Any = None
-    chat_template_kwargs: Any = None
-    continue_final_message: Any = None
-    structured_outputs: Any = None
-    prompt_embeds: Any = None
+
+class ChatRequest(Conversation, SamplingFields, UnsupportedSampling):
+    max_completion_tokens: int | None = Field(None, ge=1, lt=INT64)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+
+    service_tier: Literal["auto", "default", "flex", "priority", "scale"] | None = None
+    metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(
+        None, max_length=16
+    )
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    prediction: dict[str, Any] | None = None
     modalities: Any = None
+    verbosity: Any = None
+    store: Any = None
+
     audio: Any = None
+    web_search_options: Any = None
+    functions: Any = None
+    function_call: Any = None
+    chat_template: Any = None
+    documents: Any = None
+    guided_json: Any = None
+    guided_regex: Any = None
+    guided_choice: Any = None
+    guided_grammar: Any = None
 
 
 REFUSED: dict[str, tuple[Any, ...]] = {
-    "n": (1,),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "response_format": ({"type": "text"},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "reasoning_effort": (),
-    "reasoning": (),
-    "chat_template": (),
-    "chat_template_kwargs": ({},),
-    "continue_final_message": (False,),
-    "structured_outputs": (),
-    "prompt_embeds": (),
+    **UNSUPPORTED,
     "modalities": (["text"],),
+    "verbosity": ("medium",),
+    "store": (False,),
     "audio": (),
+    "web_search_options": (),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "chat_template": (),
+    "documents": ([],),
+    "guided_json": (),
+    "guided_regex": (),
+    "guided_choice": (),
+    "guided_grammar": (),
 }
-"""Fields that this server knows and cannot honour yet, with the values that ask for nothing."""
+"""Fields that this server knows and cannot honour, with the values that ask for nothing."""
+
+INSTEAD = {
+    "store": "this server keeps no chat completions",
+    "verbosity": "these models have no such control; ask for it in a message",
+    "functions": "it was replaced by tools",
+    "function_call": "it was replaced by tool_choice",
+    "chat_template": "templates are code, and come from the model alone",
+    "guided_json": "it is called structured_outputs.json now",
+    "guided_regex": "it is called structured_outputs.regex now",
+    "guided_choice": "it is called structured_outputs.choice now",
+    "guided_grammar": "it is called structured_outputs.grammar now",
+}
+"""Why not, and what to do, where there is more to say than that it cannot be done."""

@@ -1,163 +1,162 @@
-"""Chat Completions to the canonical request, and events to its bodies and chunks.
-
-Chunks follow what clients read: the role first, trace and answer never in one chunk, the finish reason alone, then
-usage. What stays the same in every chunk is encoded once per request; a token costs one small JSON string.
-"""
+"""Chat Completions to the canonical request, and events to a whole completion. chat/stream.py makes the chunks."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
+from fathom.api.openai import fields, shared
+from fathom.api.openai.chat import reasoning
+from fathom.api.openai.chat.prompt import chat_prompt
+from fathom.api.openai.chat.schemas import ChatRequest
+from fathom.core.errors import BadRequest
+from fathom.core.events import (
+    Accepted,
+    Event,
+    Finished,
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprob,
+    Tokens,
+    ToolCallDelta,
+    ToolCallStart,
+)
+from fathom.core.generation import GenerationRequest
 
-from fathom.api.openai.chat.schemas import ChatMessage, ChatRequest
-from fathom.core.errors import BadRequest, Unsupported
-from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta
-from fathom.core.generation import GenerationRequest, Message, ReasoningControl, Sampling
+TRACE_KEYS: dict[str, tuple[str, ...]] = {
+    "both": ("reasoning_content", "reasoning"),
+    "reasoning_content": ("reasoning_content",),
+    "reasoning": ("reasoning",),
+    "inline": (),
+}
+"""The setting reasoning.fields to the names that carry a trace; none of them: it is part of the content."""
 
-_encode = msgspec.json.encode
+INLINE_BEGIN, INLINE_END = "<think>\n", "\n</think>\n\n"
 
 
 def to_generation(body: ChatRequest, request_id: str, adapter: str | None) -> GenerationRequest:
     """Raises BadRequest for what the schema cannot see."""
+    if body.top_logprobs is not None and not body.logprobs:
+        raise BadRequest("top_logprobs needs logprobs: true.", param="top_logprobs")
     return GenerationRequest(
         id=request_id,
-        messages=tuple(_message(message, at) for at, message in enumerate(body.messages)),
-        sampling=_sampling(body),
-        reasoning=_reasoning(body),
+        prompt=chat_prompt(body),
+        sampling=fields.to_sampling(
+            body,
+            max_tokens=body.max_completion_tokens or body.max_tokens,
+            logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        ),
+        reasoning=reasoning.control(body),
+        structure=fields.structure_of(body),
         adapter=adapter,
+        n=body.choices,
+        token_ids=bool(body.return_token_ids),
     )
 
 
-class ChatStream:
-    """Events to frames of one streamed completion."""
-
-    def __init__(self, body: ChatRequest, completion_id: str, reasoning_keys: tuple[str, ...]) -> None:
-        self._show_trace = body.include_reasoning is not False
-        self._with_usage = bool(body.stream_options and body.stream_options.include_usage)
-        head = {
-            "id": completion_id,
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": body.model,
-        }
-        self._head = b"data: " + _encode(head)[:-1]
-        usage = b',"usage":null' if self._with_usage else b""
-        self._before = self._head + b',"choices":[{"index":0,"delta":{'
-        self._after = b'},"logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
-        self._last = b'},"logprobs":null,"finish_reason":"%b"}]' + usage + b"}\n\n"
-        self._reasoning_keys = [_encode(key) + b":" for key in reasoning_keys]
-
-    async def frames(self, events: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
-        async with aclosing(events):
-            async for event in events:
-                if frame := self._frame(event):
-                    yield frame
-
-    def _frame(self, event: Event) -> bytes:
-        match event:
-            case TextDelta(text):
-                return self._before + b'"content":' + _encode(text) + self._after
-            case ReasoningDelta(text) if self._show_trace:
-                piece = _encode(text)
-                return self._before + b",".join(key + piece for key in self._reasoning_keys) + self._after
-            case ReasoningDelta():
-                return b""
-            case Accepted():
-                return self._before + b'"role":"assistant","content":""' + self._after
-            case Finished():
-                return self._end(event)
-
-    def _end(self, event: Finished) -> bytes:
-        end = self._before + self._last % event.reason.encode()
-        if self._with_usage:
-            end += self._head + b',"choices":[],"usage":' + _encode(_usage(event)) + b"}\n\n"
-        return end + b"data: [DONE]\n\n"
-
-
 async def to_completion(
-    events: AsyncGenerator[Event], body: ChatRequest, completion_id: str, reasoning_keys: tuple[str, ...]
+    events: AsyncGenerator[Event], body: ChatRequest, completion_id: str, fields: str
 ) -> dict[str, Any]:
-    """The whole completion, once it is there."""
-    trace: list[str] = []
-    text: list[str] = []
-    finished: Finished | None = None
+    """The whole completion, once it is there. `fields`: the setting reasoning.fields."""
+    choices = [_Choice(at) for at in range(body.choices)]
+    prompt_ids: tuple[int, ...] | None = None
     async with aclosing(events):
         async for event in events:
-            match event:
-                case TextDelta(piece):
-                    text.append(piece)
-                case ReasoningDelta(piece):
-                    trace.append(piece)
-                case Finished():
-                    finished = event
-    assert finished is not None, "an engine ends with Finished or raises"
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(text), "refusal": None}
-    if trace and body.include_reasoning is not False:
-        message |= dict.fromkeys(reasoning_keys, "".join(trace))
-    return {
+            if isinstance(event, Accepted):
+                prompt_ids = event.prompt_ids
+            else:
+                choices[event.choice].take(event)  # type: ignore[union-attr]
+    completion = {
         "id": completion_id,
         "object": "chat.completion",
         "created": int(time.time()),
         "model": body.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finished.reason}],
-        "usage": _usage(finished),
+        "choices": [choice.body(body, TRACE_KEYS[fields]) for choice in choices],
+        "usage": shared.usage([choice.finished for choice in choices if choice.finished]),
     }
+    if body.service_tier:
+        completion["service_tier"] = "default"
+    if prompt_ids is not None:
+        completion["prompt_token_ids"] = prompt_ids
+    return completion
 
 
-def _message(message: ChatMessage, at: int) -> Message:
-    if message.tool_calls:
-        raise Unsupported("Tool calls are not supported by this version.", param=f"messages.{at}.tool_calls")
-    if message.content is None and message.role != "assistant":
-        raise BadRequest(f"A {message.role} message needs content.", param=f"messages.{at}.content")
-    text = message.text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadRequest("The text has half of a surrogate pair in it.", param=f"messages.{at}.content") from None
-    return Message(message.role, text, message.name, message.reasoning_content or message.reasoning)
+def ending(event: Finished) -> dict[str, str]:
+    """How the trace ended, where there was one: an extension, since finish_reason is OpenAI's."""
+    if not event.reasoning_tokens:
+        return {}
+    return {"reasoning_finish_reason": "budget" if event.budget_exhausted else "length" if event.trace_cut else "stop"}
 
 
-def _sampling(body: ChatRequest) -> Sampling:
-    bias = body.logit_bias or {}
-    if not all(token.isdecimal() for token in bias):
-        raise BadRequest("The keys of logit_bias must be token ids.", param="logit_bias")
-    return Sampling(
-        max_tokens=body.max_completion_tokens or body.max_tokens,
-        min_tokens=body.min_tokens or 0,
-        temperature=body.temperature,
-        top_p=body.top_p,
-        top_k=body.top_k,
-        min_p=body.min_p,
-        presence_penalty=body.presence_penalty or 0.0,
-        frequency_penalty=body.frequency_penalty or 0.0,
-        repetition_penalty=body.repetition_penalty,
-        seed=body.seed,
-        stop=tuple(body.stop or ()),
-        logit_bias={int(token): value for token, value in bias.items()},
-        ignore_eos=bool(body.ignore_eos),
-    )
+def logprobs_body(content: Sequence[TokenLogprob], trace: Sequence[TokenLogprob]) -> dict[str, Any]:
+    """OpenAI's object, and DeepSeek's name for the tokens of the trace."""
+    body: dict[str, Any] = {"content": [_logprob(each) for each in content] if content else None, "refusal": None}
+    return body | ({"reasoning_content": [_logprob(each) for each in trace]} if trace else {})
 
 
-def _reasoning(body: ChatRequest) -> ReasoningControl:
-    thinking = body.thinking
-    enabled = thinking.type == "enabled" if thinking else body.enable_thinking
-    budget = thinking.budget_tokens if thinking else None
-    return ReasoningControl(
-        enabled=enabled,
-        budget=body.thinking_token_budget if budget is None else budget,
-        visible=body.include_reasoning is not False,
-    )
+@dataclass(slots=True)
+class _Choice:
+    """One choice while it comes."""
+
+    index: int
+    trace: list[ReasoningDelta] = field(default_factory=list)
+    text: list[TextDelta] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list)
+    finished: Finished | None = None
+
+    def take(self, event: Event) -> None:
+        match event:
+            case TextDelta():
+                self.text.append(event)
+            case ReasoningDelta():
+                self.trace.append(event)
+            case ToolCallStart(id=call_id, name=name):
+                self.calls.append({"id": call_id, "type": "function", "function": {"name": name, "arguments": ""}})
+            case ToolCallDelta(call, arguments):
+                self.calls[call]["function"]["arguments"] += arguments
+            case Tokens(ids):
+                self.token_ids += ids
+            case Finished():
+                self.finished = event
+
+    def body(self, request: ChatRequest, trace_keys: tuple[str, ...]) -> dict[str, Any]:
+        assert self.finished is not None, "an engine ends every choice with Finished, or raises"
+        shown = self.trace if reasoning.visible(request) else []
+        choice = {
+            "index": self.index,
+            "message": self._message("".join(piece.text for piece in shown), trace_keys),
+            "logprobs": self._logprobs(shown) if request.logprobs else None,
+            "finish_reason": self.finished.reason,
+            **ending(self.finished),
+        }
+        return choice | ({"token_ids": self.token_ids} if request.return_token_ids else {})
+
+    def _message(self, trace: str, trace_keys: tuple[str, ...]) -> dict[str, Any]:
+        content = "".join(piece.text for piece in self.text)
+        if trace and not trace_keys:
+            content = f"{INLINE_BEGIN}{trace}{INLINE_END}{content}"
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if trace:
+            message |= dict.fromkeys(trace_keys, trace)
+        if self.calls:
+            message |= {"content": content or None, "tool_calls": self.calls}
+        return message
+
+    def _logprobs(self, shown: Sequence[ReasoningDelta]) -> dict[str, Any]:
+        return logprobs_body(
+            [each for piece in self.text for each in piece.logprobs],
+            [each for piece in shown for each in piece.logprobs],
+        )
 
 
-def _usage(event: Finished) -> dict[str, Any]:
+def _logprob(each: TokenLogprob) -> dict[str, Any]:
     return {
-        "prompt_tokens": event.prompt_tokens,
-        "completion_tokens": event.completion_tokens,
-        "total_tokens": event.prompt_tokens + event.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": event.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": event.reasoning_tokens},
-        "prompt_cache_hit_tokens": event.cached_tokens,
-        "prompt_cache_miss_tokens": event.prompt_tokens - event.cached_tokens,
+        "token": each.text,
+        "logprob": each.logprob,
+        "bytes": list(each.raw),
+        "top_logprobs": [
+            {"token": other.text, "logprob": other.logprob, "bytes": list(other.raw)} for other in each.top
+        ],
     }

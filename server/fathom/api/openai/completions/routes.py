@@ -1,0 +1,36 @@
+"""POST /v1/completions."""
+
+import uuid
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from fathom.api import sse
+from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings
+from fathom.api.openai import shared
+from fathom.api.openai.completions import translate
+from fathom.api.openai.completions.schemas import REFUSED, CompletionRequest
+from fathom.telemetry import record
+
+router = APIRouter(tags=["completions"])
+
+
+@router.post("/v1/completions")
+async def create_completion(
+    body: CompletionRequest, request: Request, card: CurrentCard, settings: CurrentSettings, generate: CurrentGenerate
+) -> Response:
+    """Continue text or token ids, as they are: no chat template, no trace."""
+    adapter = shared.adapter_of(body.model, card)
+    record.note(model=body.model, stream=bool(body.stream))
+    shared.refuse(body, REFUSED)
+    headers = shared.ignored_header(body, settings.http.strict)
+    completion_id = f"cmpl-{uuid.uuid4().hex}"
+    requests = translate.to_generations(body, completion_id, adapter, fills=card.fills)
+    events = translate.merged([generate(each) for each in requests])
+    if body.stream:
+        frames = translate.CompletionStream(body, completion_id, len(requests)).frames(events)
+        return await sse.stream(frames, shared.error_frame, headers, keep_alive=settings.http.keep_alive)
+    completion = await sse.unless_gone(request, translate.to_completion(events, body, completion_id, len(requests)))
+    if completion is None:
+        return Response(status_code=499)
+    return Response(msgspec.json.encode(completion), headers=headers, media_type="application/json")

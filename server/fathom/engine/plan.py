@@ -1,0 +1,137 @@
+"""What a request becomes: token ids, limits, what the output must match, and who reads each choice."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import TokenizersBackend
+
+from fathom.core.generation import Chat, GenerationRequest, ToolUse
+from fathom.engine import structure, tool_grammar
+from fathom.engine.detokenizer import Detokenizer, TokenBytes
+from fathom.engine.grammar_check import GrammarChecker
+from fathom.engine.machines import Machines
+from fathom.engine.prompt import PromptRenderer, Rendered
+from fathom.engine.reader import TurnReader
+from fathom.engine.sampling import completion_limit, engine_budget, thinking_budget
+from fathom.engine.schema_check import check_schema
+from fathom.engine.structure import TracePrefix
+from fathom.engine.tool_parsers import find_parser
+from fathom.engine.tools import ToolReader
+from fathom.models.profiles import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """limit: most tokens that may follow `prompt`. budget: what vLLM is told of the trace's. tag: the structural tag
+    that the output must match. readers: one a choice."""
+
+    prompt: Rendered
+    limit: int
+    budget: int | None
+    tag: str | None
+    readers: tuple[TurnReader, ...]
+
+
+class Planner:
+    """Knows one model's tokenizer, family and context length (in tokens). Raises StartupError for an unknown parser."""
+
+    def __init__(
+        self,
+        tokenizer: TokenizersBackend,
+        profile: Profile,
+        *,
+        context_length: int,
+        checker: GrammarChecker,
+    ) -> None:
+        self.renderer = PromptRenderer(tokenizer, profile)
+        self.token_bytes = TokenBytes(tokenizer.backend_tokenizer)
+        self._tokenizer, self._profile, self._checker = tokenizer, profile, checker
+        self._context_length = context_length
+        self._machines = Machines(tokenizer, profile.reasoning) if profile.reasoning else None
+        self._parser = self.renderer.tool_parser or tool_grammar.FALLBACK
+        self._harmony = profile.reasoning is not None and profile.reasoning.format == "harmony"
+        find_parser(self._parser, tokenizer)
+
+    async def plan(self, request: GenerationRequest) -> Plan:
+        """Raises BadRequest and its kin for what cannot be done as asked."""
+        uses = request.prompt.tools if isinstance(request.prompt, Chat) else ToolUse()
+        body = self._body(request, uses)
+        prompt = await self.renderer.render(request.prompt, request.reasoning)
+        param = "messages" if prompt.chat else "prompt"
+        limit = completion_limit(request.sampling, len(prompt.ids), self._context_length, param)
+        budget = self._budget(request, prompt, limit)
+        tag = None
+        if body is not None:
+            await self._checker.check(
+                structure.structural_tag(body), request.structure.param if request.structure else "tools"
+            )
+            tag = structure.structural_tag(body, self._prefix(prompt, budget))
+        readers = tuple(self._reader(request, uses, prompt, budget) for _ in range(request.n))
+        return Plan(prompt, limit, None if tag else self._engine_budget(prompt, budget), tag, readers)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _body(self, request: GenerationRequest, uses: ToolUse) -> dict[str, Any] | None:
+        """What the answer must match: calls, the client's structure, or either of them where the model may choose."""
+        answer = None
+        if request.structure:
+            structure.check_limits(request.structure)
+            answer = structure.body(request.structure)
+        if not uses.tools or uses.mode == "none":
+            return answer
+        for at, tool in enumerate(uses.tools):
+            if tool.parameters is not None and (tool.strict or uses.mode == "required" or answer):
+                structure.check_size(tool.parameters, f"tools.{at}.function.parameters")
+                check_schema(tool.parameters, f"tools.{at}.function.parameters")
+        if uses.mode == "required":
+            return tool_grammar.call_body(self._parser, uses.tools, "required", uses.parallel)
+        if answer is None:
+            return tool_grammar.call_body(self._parser, uses.tools, "auto", uses.parallel)
+        calls = tool_grammar.call_body(self._parser, uses.tools, "required", uses.parallel)
+        return {"type": "or", "elements": [calls, answer]}
+
+    def _prefix(self, prompt: Rendered, budget: int | None) -> TracePrefix | None:
+        reasoning, machines = self._profile.reasoning, self._machines
+        if reasoning is None or machines is None or not prompt.thinks:
+            return None
+        return TracePrefix(
+            end=machines.end,
+            lead=reasoning.closing.partition(reasoning.end)[2],
+            start=None if prompt.thinking else machines.start,
+            budget=budget,
+            excluded=machines.excluded,
+        )
+
+    def _budget(self, request: GenerationRequest, prompt: Rendered, limit: int) -> int | None:
+        reasoning, machines = self._profile.reasoning, self._machines
+        if reasoning is None or machines is None or not prompt.thinks:
+            return None
+        control = request.reasoning
+        return thinking_budget(control, reasoning, limit, machines.end_tokens)
+
+    def _engine_budget(self, prompt: Rendered, budget: int | None) -> int | None:
+        if self._machines is None or not prompt.thinking:
+            return budget
+        return engine_budget(budget, self._machines.trace_tokens(prompt.ids))
+
+    def _reader(self, request: GenerationRequest, uses: ToolUse, prompt: Rendered, budget: int | None) -> TurnReader:
+        machines = self._machines if prompt.chat else None
+        calls = None
+        if uses.tools and uses.mode != "none" and not self._harmony:
+            constrained = uses.mode == "required" or request.structure is not None
+            parser = tool_grammar.grammar_parser(self._parser, "required") if constrained else self._parser
+            calls = ToolReader(find_parser(parser, self._tokenizer), self._tokenizer, uses.tools)
+        keeps_markup = calls is not None or (machines is not None and machines.keeps_markup)
+        return TurnReader(
+            Detokenizer(self._tokenizer.backend_tokenizer, prompt.ids, skip_special_tokens=not keeps_markup),
+            self.token_bytes,
+            machine=machines.make(prompt) if machines else None,
+            calls=calls,
+            sampling=request.sampling,
+            most_reasoning=None
+            if budget is None or machines is None
+            else budget + machines.delimiter_tokens(opened=prompt.thinking),
+            parallel_calls=uses.parallel,
+            report_ids=request.token_ids,
+        )
