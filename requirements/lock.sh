@@ -39,5 +39,7 @@ resolve "$work/cuda" --extra cuda
 write cuda.txt < "$work/cuda"
 
 pins_of requirements/cpu.txt requirements/test.txt > "$work/test"
-resolve "$work/test" --extra cpu --group test --constraints "$work/cpu" $cpu_rules
+# The clients that tests use must work with what the server has: their own upper limits do not count.
+resolve "$work/test" --extra cpu --group test --constraints "$work/cpu" $cpu_rules \
+    --excludes requirements/excludes-tests.txt --overrides requirements/overrides-tests.txt
 grep -vxFf "$work/cpu" "$work/test" | write test.txt

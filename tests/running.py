@@ -16,9 +16,12 @@ from typing import Any
 import httpx
 import psutil
 import uvicorn
+from fathom.api.openai.chat.translate import TRACE_KEYS
 from fathom.app import create_app
 from fathom.core.engine import Engine
 from fathom.settings import Settings, load
+
+from tests.checked import CheckedClient
 
 
 def free_port() -> int:
@@ -40,7 +43,8 @@ def app_running(engine: Engine, settings: Settings | None = None) -> Iterator[ht
     until(lambda: server.started, "the app listens")
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        with CheckedClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            client.trace = TRACE_KEYS[(settings or load()).reasoning.fields]
             yield client
     finally:
         server.should_exit = True
@@ -57,7 +61,7 @@ class Server:
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.url, timeout=120)
+        self.client = CheckedClient(base_url=self.url, timeout=120)
 
     @property
     def url(self) -> str:

@@ -49,7 +49,7 @@ class Tool:
 class ToolUse:
     """Which tools there are and how they may be used.
 
-    mode: "none" shows them and forbids calls, "auto" leaves it to the model, "required" makes it call at least one.
+    mode: "none" hides them from the model, "auto" leaves it to the model, "required" makes it call at least one.
     parallel: more than one call in a turn.
     """
 

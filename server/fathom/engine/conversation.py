@@ -1,4 +1,4 @@
-"""Messages to the turns that chat templates read: which traces are replayed, and what a continued turn already holds."""
+"""Messages to the turns that chat templates read: which traces are replayed, what a continued turn already holds."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -60,6 +60,7 @@ class GrammarChecker:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._verdicts: OrderedDict[bytes, _Verdict] = OrderedDict()
+        self._endings: set[asyncio.Task[None]] = set()
 
     async def warm_up(self) -> None:
         """Start the child. Raises EngineUnavailable."""
@@ -79,7 +80,8 @@ class GrammarChecker:
     async def stop(self) -> None:
         child, self._child = self._child, None
         if child:
-            await child.end()
+            self._discard(child)
+        await asyncio.gather(*self._endings)
 
     async def _wait(self, key: bytes, tag: str) -> _Verdict:
         if self._waiting >= _MOST_WAITING:
@@ -109,14 +111,14 @@ class GrammarChecker:
                 return await self._try_out(tag)
             return _Verdict("complex", "compiling it takes more memory than it may")
         finally:
-            if self._child is None:
-                await child.end()
+            if self._child is not child:
+                self._discard(child)
         return verdict
 
     async def _started(self) -> "_Child":
         if self._child is None:
             try:
-                self._child = await _Child.start(self._info)
+                self._child = await self._start()
             except (OSError, asyncio.IncompleteReadError) as error:
                 raise EngineUnavailable(
                     "Structured output cannot be checked now, as the process for it does not start. Try again, or ask "
@@ -124,6 +126,23 @@ class GrammarChecker:
                     retry_after=5,
                 ) from error
         return self._child
+
+    async def _start(self) -> "_Child":
+        child = await _Child.spawn()
+        ready = False
+        try:
+            await child.exchange(self._info)
+            ready = True
+        finally:
+            if not ready:
+                self._discard(child)
+        return child
+
+    def _discard(self, child: "_Child") -> None:
+        """Nobody waits for its end: on a busy machine that takes a second."""
+        ending = asyncio.create_task(child.end())
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
     def _keep(self, key: bytes, verdict: _Verdict) -> _Verdict:
         self._verdicts[key] = verdict
@@ -145,32 +164,24 @@ class _Child:
         self._process = process
 
     @classmethod
-    async def start(cls, info: bytes) -> "_Child":
+    async def spawn(cls) -> "_Child":
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "fathom.engine.grammar_child"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        child = cls(process)
-        ready = False
-        try:
-            await child._exchange(info)
-            ready = True
-        finally:
-            if not ready:
-                await child.end()
-        return child
+        return cls(process)
 
     async def ask(self, tag: str) -> _Verdict:
-        return _Verdict(*json.loads(await self._exchange(tag.encode())))
+        return _Verdict(*json.loads(await self.exchange(tag.encode())))
 
     async def end(self) -> None:
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
 
-    async def _exchange(self, data: bytes) -> bytes:
+    async def exchange(self, data: bytes) -> bytes:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin
         assert stdout

@@ -32,11 +32,19 @@ class Machines:
     def keeps_markup(self) -> bool:
         return self._harmony is None and (self.start.token_id is None or self.end.token_id is None)
 
-    def make(self, prompt: Rendered) -> Machine:
+    def make(self, prompt: Rendered, *, constrained: bool = False) -> Machine | None:
+        """`constrained`: a grammar says where the answer begins, and delimiters in it are text."""
+        if constrained and not prompt.thinks:
+            return None
         if self._harmony:
             return HarmonyMachine(self._harmony, within=open_header(self._backend, self._harmony, prompt.ids))
         return ReasoningMachine(
-            self.start, self.end, thinking=prompt.thinking, begun=prompt.continues, thought=prompt.thought
+            self.start,
+            self.end,
+            thinking=prompt.thinking,
+            begun=prompt.continues,
+            thought=prompt.thought,
+            once=constrained,
         )
 
     def delimiter_tokens(self, *, opened: bool) -> int:

@@ -26,6 +26,7 @@ def engine_args(
         "served_model_name": model.served_name or prepared.id,
         "trust_remote_code": model.trust_remote_code,
         "reasoning_config": _reasoning_config(profile),
+        "structured_outputs_config": {"backend": "xgrammar"},  # "auto" may take another, with other rules than we check
         "compilation_config": _compilation_config(prepared, device),
         "use_tqdm_on_load": False,
         "enable_log_requests": False,

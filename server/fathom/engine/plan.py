@@ -1,12 +1,14 @@
 """What a request becomes: token ids, limits, what the output must match, and who reads each choice."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from transformers import TokenizersBackend
 
-from fathom.core.generation import Chat, GenerationRequest, ToolUse
+from fathom.core.errors import Unsupported
+from fathom.core.generation import Chat, GenerationRequest, Sampling, Structure, Tool, ToolUse
 from fathom.engine import structure, tool_grammar
+from fathom.engine.brief_schema import brief
 from fathom.engine.detokenizer import Detokenizer, TokenBytes
 from fathom.engine.grammar_check import GrammarChecker
 from fathom.engine.machines import Machines
@@ -15,6 +17,8 @@ from fathom.engine.reader import TurnReader
 from fathom.engine.sampling import completion_limit, engine_budget, thinking_budget
 from fathom.engine.schema_check import check_schema
 from fathom.engine.structure import TracePrefix
+from fathom.engine.tag_check import Format
+from fathom.engine.tool_grammar import harmony_calls
 from fathom.engine.tool_parsers import find_parser
 from fathom.engine.tools import ToolReader
 from fathom.models.profiles import Profile
@@ -62,42 +66,66 @@ class Planner:
         budget = self._budget(request, prompt, limit)
         tag = None
         if body is not None:
+            if request.structure or uses.mode == "required":
+                _check_beside(request.sampling)
+            if budget is None and prompt.thinks:
+                budget = limit // 2  # under a grammar, a turn cannot end inside its trace
             await self._checker.check(
                 structure.structural_tag(body), request.structure.param if request.structure else "tools"
             )
             tag = structure.structural_tag(body, self._prefix(prompt, budget))
-        readers = tuple(self._reader(request, uses, prompt, budget) for _ in range(request.n))
+        readers = tuple(self._reader(request, uses, prompt, budget, tag is not None) for _ in range(request.n))
         return Plan(prompt, limit, None if tag else self._engine_budget(prompt, budget), tag, readers)
 
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def _body(self, request: GenerationRequest, uses: ToolUse) -> dict[str, Any] | None:
+    def _body(self, request: GenerationRequest, uses: ToolUse) -> Format | None:
         """What the answer must match: calls, the client's structure, or either of them where the model may choose."""
-        answer = None
-        if request.structure:
-            structure.check_limits(request.structure)
-            answer = structure.body(request.structure)
+        answer = self._answer(request.structure) if request.structure else None
         if not uses.tools or uses.mode == "none":
             return answer
-        for at, tool in enumerate(uses.tools):
-            if tool.parameters is not None and (tool.strict or uses.mode == "required" or answer):
-                structure.check_size(tool.parameters, f"tools.{at}.function.parameters")
-                check_schema(tool.parameters, f"tools.{at}.function.parameters")
-        if uses.mode == "required":
-            return tool_grammar.call_body(self._parser, uses.tools, "required", uses.parallel)
-        if answer is None:
-            return tool_grammar.call_body(self._parser, uses.tools, "auto", uses.parallel)
-        calls = tool_grammar.call_body(self._parser, uses.tools, "required", uses.parallel)
-        return {"type": "or", "elements": [calls, answer]}
+        if answer or uses.mode == "required":
+            calls = self._calls(uses)
+            return calls if uses.mode == "required" or not answer else {"type": "or", "elements": [calls, answer]}
+        self._check_schemas([tool for tool in uses.tools if tool.strict])
+        if self._harmony:
+            return None
+        return tool_grammar.call_body(self._parser, uses.tools, "auto", uses.parallel, short=self._profile.brief)
+
+    def _answer(self, asked: Structure) -> Format:
+        structure.check_limits(asked)
+        if asked.kind == "json_schema" and self._profile.brief:
+            asked = replace(asked, value=brief(asked.value))
+        return structure.lead_in(self._lead, structure.body(asked)) if self._harmony else structure.body(asked)
+
+    def _calls(self, uses: ToolUse) -> Format:
+        self._check_schemas(uses.tools)
+        if self._harmony:
+            return harmony_calls(uses.tools)
+        calls = tool_grammar.call_body(self._parser, uses.tools, "required", uses.parallel, short=self._profile.brief)
+        assert calls is not None
+        return calls
+
+    def _check_schemas(self, tools: Sequence[Tool]) -> None:
+        for tool in tools:
+            if tool.parameters is not None:
+                structure.check_size(tool.parameters, f"tools.{tool.name}.parameters")
+                check_schema(tool.parameters, f"tools.{tool.name}.parameters")
+
+    @property
+    def _lead(self) -> str:
+        """What stands between the end of the trace and the answer."""
+        reasoning = self._profile.reasoning
+        return reasoning.closing.partition(reasoning.end)[2] if reasoning else ""
 
     def _prefix(self, prompt: Rendered, budget: int | None) -> TracePrefix | None:
-        reasoning, machines = self._profile.reasoning, self._machines
-        if reasoning is None or machines is None or not prompt.thinks:
+        machines = self._machines
+        if machines is None or not prompt.thinks:
             return None
         return TracePrefix(
             end=machines.end,
-            lead=reasoning.closing.partition(reasoning.end)[2],
+            lead="" if self._harmony else self._lead,  # in harmony, the message to come says whether it is a call
             start=None if prompt.thinking else machines.start,
             budget=budget,
             excluded=machines.excluded,
@@ -115,18 +143,20 @@ class Planner:
             return budget
         return engine_budget(budget, self._machines.trace_tokens(prompt.ids))
 
-    def _reader(self, request: GenerationRequest, uses: ToolUse, prompt: Rendered, budget: int | None) -> TurnReader:
+    def _reader(
+        self, request: GenerationRequest, uses: ToolUse, prompt: Rendered, budget: int | None, constrained: bool
+    ) -> TurnReader:
         machines = self._machines if prompt.chat else None
         calls = None
         if uses.tools and uses.mode != "none" and not self._harmony:
-            constrained = uses.mode == "required" or request.structure is not None
-            parser = tool_grammar.grammar_parser(self._parser, "required") if constrained else self._parser
+            made = uses.mode == "required" or request.structure is not None
+            parser = tool_grammar.grammar_parser(self._parser, "required" if made else "auto")
             calls = ToolReader(find_parser(parser, self._tokenizer), self._tokenizer, uses.tools)
         keeps_markup = calls is not None or (machines is not None and machines.keeps_markup)
         return TurnReader(
             Detokenizer(self._tokenizer.backend_tokenizer, prompt.ids, skip_special_tokens=not keeps_markup),
             self.token_bytes,
-            machine=machines.make(prompt) if machines else None,
+            machine=machines.make(prompt, constrained=constrained) if machines else None,
             calls=calls,
             sampling=request.sampling,
             most_reasoning=None
@@ -135,3 +165,17 @@ class Planner:
             parallel_calls=uses.parallel,
             report_ids=request.token_ids,
         )
+
+
+_BESIDE = ("ignore_eos", "min_tokens", "bad_words", "stop_token_ids", "logit_bias")
+
+
+def _check_beside(sampling: Sampling) -> None:
+    """What fights with a grammar: the model would go on behind its end, or find no token that it may take."""
+    for name in _BESIDE:
+        if getattr(sampling, name):
+            raise Unsupported(
+                f"{name} does not go with structured output or required tool calls, which say by themselves what comes "
+                f"and when it ends. Leave {name} out.",
+                param=name,
+            )

@@ -29,10 +29,18 @@ class ReasoningMachine:
 
     begun: the trace (or, not thinking, the answer) began in the prompt, so that its first white space means something.
     thought: the prompt holds a closed trace, so that the answer's first white space means nothing.
+    once: there is one trace, and delimiters behind it are text: a string of a JSON answer may spell them.
     """
 
     def __init__(
-        self, start: Delimiter, end: Delimiter, *, thinking: bool, begun: bool = False, thought: bool = False
+        self,
+        start: Delimiter,
+        end: Delimiter,
+        *,
+        thinking: bool,
+        begun: bool = False,
+        thought: bool = False,
+        once: bool = False,
     ) -> None:
         self.thinking = thinking
         self.reasoning_tokens = 0
@@ -40,6 +48,7 @@ class ReasoningMachine:
         text_level = [each.text for each in (start, end) if each.token_id is None]
         self._scanner = Scanner(text_level) if text_level else None
         self._thought = thinking or thought
+        self._once, self._over = once, False
         self._trace_begun = begun and thinking
         self._answer_begun = begun and not thinking
         self._blank = ""  # white space that waits for something to stand before
@@ -56,11 +65,14 @@ class ReasoningMachine:
         if self._scanner is None:
             return []
         deltas = list(self._split(self._scanner.flush()))
-        if not cut and not self.thinking:
-            deltas += self._emit(self._scanner.held)
+        if self._over or not (cut or self.thinking):
+            deltas += self._emit(self._unscanned())
         return deltas
 
     def _read(self, token_id: int, text: str) -> Iterator[Delta]:
+        if self._over:
+            yield from self._emit(self._unscanned() + text)
+            return
         for delimiter in (self._start, self._end):
             if token_id == delimiter.token_id:
                 yield from self._scan(text.removesuffix(delimiter.text))
@@ -71,16 +83,26 @@ class ReasoningMachine:
     def _scan(self, text: str) -> Iterator[Delta]:
         yield from self._emit(text) if self._scanner is None else self._split(self._scanner.feed(text))
 
+    def _unscanned(self) -> str:
+        """What was held back as half a delimiter."""
+        held = self._scanner.held if self._scanner else ""
+        if self._scanner:
+            self._scanner.held = ""
+        return held
+
     def _split(self, parts: Iterator[str | Found]) -> Iterator[Delta]:
         for part in parts:
-            if isinstance(part, Found):
-                self._turn(part.needle == self._start.text)
-            else:
+            if not isinstance(part, Found):
                 yield from self._emit(part)
+            elif self._over:
+                yield from self._emit(part.needle)
+            else:
+                self._turn(part.needle == self._start.text)
 
     def _turn(self, thinking: bool) -> None:
         if thinking != self.thinking:
             self._blank = "\n\n" if thinking and self._trace_begun else ""  # a second stretch is a new paragraph
+        self._over = self._once and self.thinking and not thinking
         self.thinking = thinking
         self._thought = self._thought or thinking
 

@@ -46,6 +46,11 @@ def structural_tag(answer: Format, prefix: TracePrefix | None = None) -> str:
     return json.dumps({"type": "structural_tag", "format": whole})
 
 
+def lead_in(lead: str, answer: Format) -> Format:
+    """The answer behind a fixed text."""
+    return {"type": "sequence", "elements": [_text(lead), answer]}
+
+
 def body(structure: Structure) -> Format:
     """The answer's format. `structure` has passed check_limits."""
     match structure.kind:

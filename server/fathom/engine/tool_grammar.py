@@ -13,7 +13,7 @@ from vllm.tool_parsers.structural_tag_registry import get_model_structural_tag
 
 from fathom.core.generation import Tool
 from fathom.engine.brief_schema import brief
-from fathom.engine.tool_parsers import tool_params
+from fathom.engine.tool_parsers import object_schema, tool_params
 
 Mode = Literal["none", "auto", "required"]
 
@@ -54,6 +54,24 @@ def call_body(
     assert tag is not None
     body: dict[str, Any] = _settle(tag.format.model_dump(), _SEPARATORS.get(syntax, "\n"), parallel)
     return body
+
+
+def harmony_calls(tools: Sequence[Tool]) -> dict[str, Any]:
+    """One call as gpt-oss writes it, behind the message of its trace. It makes one call a turn."""
+    calls = [
+        {
+            "type": "tag",
+            "begin": f"<|start|>assistant<|channel|>commentary to=functions.{tool.name} <|constrain|>json<|message|>",
+            "content": {
+                "type": "json_schema",
+                "json_schema": object_schema(tool),
+                "max_whitespace_cnt": _MOST_BLANKS,
+            },
+            "end": "",
+        }
+        for tool in tools
+    ]
+    return {"type": "or", "elements": calls}
 
 
 def _syntax(parser: str, mode: Mode) -> str | None:

@@ -63,6 +63,7 @@ class Profile:
 
     model_types, template_marks: a model belongs here if its config's model_type is one of these (empty: any) and its
     chat template holds every mark. tool_parser: vLLM's name for it. sampling: defaults where the client names none.
+    brief: its JSON needs bounds where a schema leaves a string or an array open: it would write them for ever.
     fim: for filling in the middle; set from the tokenizer, see `fill_tokens`. template: our own chat template.
     """
 
@@ -74,6 +75,7 @@ class Profile:
     sampling: dict[str, float] = field(default_factory=dict)
     knows_developer_role: bool = False
     template_file: str | None = None
+    brief: bool = False
     fim: FillTokens | None = None
 
     def matches(self, model_type: str, template: str) -> bool:
@@ -99,6 +101,7 @@ PROFILES = (
         template_marks=("named SmolLM, trained by Hugging Face",),
         reasoning=Reasoning(switch="enable_thinking", budget=64, answers_after_eos=True),
         sampling={"temperature": 0.2, "top_p": 0.9, "repetition_penalty": 1.1},  # without a penalty it repeats for ever
+        brief=True,
         template_file="smollm2-thinking.jinja",
     ),
     Profile(

@@ -59,7 +59,7 @@ def chat(
 
 
 def contents(request: GenerationRequest) -> list[str]:
-    return [message.content for message in request.messages]
+    return [message.content for message in request.prompt.messages]
 
 
 def test_a_piped_line_is_answered_in_plain_text_and_figures_stay_out_of_stdout(chat: Chat) -> None:
@@ -75,7 +75,7 @@ def test_the_trace_can_be_hidden(chat: Chat) -> None:
 
 def test_earlier_turns_are_sent_without_their_traces(chat: Chat, server: ScriptedServer) -> None:
     chat("one\n\ntwo\n", system="Be brief.")
-    assert [(each.role, each.content, each.reasoning) for each in server.engine.requests[-1].messages] == [
+    assert [(each.role, each.content, each.reasoning) for each in server.engine.requests[-1].prompt.messages] == [
         ("system", "Be brief.", None),
         ("user", "one", None),
         ("assistant", "one", None),

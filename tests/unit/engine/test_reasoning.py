@@ -102,3 +102,37 @@ def test_a_trace_streams_without_waiting_for_its_end():
     assert machine.feed(OTHER, "Let") == [ReasoningDelta("Let")]
     assert machine.feed(OTHER, " me ") == [ReasoningDelta(" me")]
     assert machine.feed(OTHER, "see") == [ReasoningDelta(" see")]
+
+
+def test_behind_the_one_trace_of_a_constrained_turn_delimiters_are_text():
+    pieces = ["hm</think>", '{"a": "', "<think>", "x</th", "ink>", '<"}', "<"]
+    for machine in (
+        ReasoningMachine(Delimiter(START), Delimiter(END), thinking=True, once=True),
+        ReasoningMachine(Delimiter(START, START_ID), Delimiter(END, END_ID), thinking=True, once=True),
+    ):
+        tokens = [(START_ID if piece == START else OTHER, piece) for piece in pieces]
+        first = [(OTHER, "hm"), (END_ID, END)]
+        trace, answer, _ = run(machine, [*first, *tokens[1:]], cut=True)
+        assert (trace, answer) == ("hm", '{"a": "<think>x</think><"}<')
+
+
+@given(st.lists(st.sampled_from(TEXT_PIECES)).map("".join), st.data())
+def test_any_split_of_a_constrained_turn_gives_the_same(text, data):
+    def machine():
+        return ReasoningMachine(Delimiter(START), Delimiter(END), thinking=True, once=True)
+
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)))))
+    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert run(machine(), pieces)[:2] == run(machine(), [text])[:2]
+    before, ended, answer = text.partition(END)
+    assert not ended or START in before or run(machine(), pieces)[1] == answer.lstrip()
+
+
+def test_white_space_behind_a_trace_that_the_prompt_closed_means_nothing():
+    machine = ReasoningMachine(Delimiter(START), Delimiter(END), thinking=False, thought=True)
+    assert run(machine, ["\n4."])[1] == "4."
+
+
+def test_a_continued_trace_keeps_its_first_space():
+    machine = ReasoningMachine(Delimiter(START), Delimiter(END), thinking=True, begun=True)
+    assert run(machine, [" Paris"])[0] == " Paris"

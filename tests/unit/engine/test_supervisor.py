@@ -3,11 +3,11 @@ import asyncio
 import pytest
 from fathom.core.engine import Phase
 from fathom.core.errors import EngineUnavailable, StartupError
-from fathom.core.generation import GenerationRequest, Message
+from fathom.core.generation import Chat, GenerationRequest, Message
 from fathom.engine.scripted_engine import ScriptedEngine
 from fathom.engine.supervisor import Hooks, Supervisor
 
-REQUEST = GenerationRequest("r1", (Message("user", "a b"),))
+REQUEST = GenerationRequest("r1", Chat((Message("user", "a b"),)))
 
 
 class Told:
