@@ -60,7 +60,9 @@ def test_an_answer_is_a_sentence_of_its_grammar(server: Server):
 
 
 def test_an_answer_follows_a_structural_tag(server: Server):
-    tag = {"format": {"type": "tag", "begin": "<n>", "content": {"type": "regex", "pattern": "[0-9]{3}"}, "end": "</n>"}}
+    tag = {
+        "format": {"type": "tag", "begin": "<n>", "content": {"type": "regex", "pattern": "[0-9]{3}"}, "end": "</n>"}
+    }
     answer = content(server, structured_outputs={"structural_tag": tag}, enable_thinking=False)
     assert re.fullmatch(r"<n>[0-9]{3}</n>", answer)
 

@@ -129,7 +129,9 @@ def test_the_call_and_its_result_are_in_the_prompt_of_the_next_turn(server: Serv
     asked_for = {"model": "smollm2-135m", "return_prompt": True, **conversation}
     prompt = server.client.post("/tokenize", json=asked_for).json()["prompt"]
     city = json.loads(call["function"]["arguments"])["city"]
-    assert prompt.index(f'"city": "{city}"') < prompt.index("21 degrees") < prompt.index("<|im_start|>assistant\n<think>")
+    assert (
+        prompt.index(f'"city": "{city}"') < prompt.index("21 degrees") < prompt.index("<|im_start|>assistant\n<think>")
+    )
 
 
 def test_a_cut_call_is_cut_by_length_and_looks_it(server: Server):

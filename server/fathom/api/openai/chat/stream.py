@@ -29,6 +29,7 @@ from fathom.core.events import (
 )
 
 _encode = msgspec.json.encode
+_NULL = b"null"
 
 
 class ChatStream:
@@ -38,7 +39,6 @@ class ChatStream:
         self._show_trace = reasoning.visible(body)
         self._with_logprobs, self._with_ids = bool(body.logprobs), bool(body.return_token_ids)
         self._with_usage = body.wants_usage
-        self._choices = [_ChoiceFrames(self, at, fields) for at in range(body.choices)]
         self._finished: list[Finished] = []
         head: dict[str, Any] = {
             "id": completion_id,
@@ -50,6 +50,7 @@ class ChatStream:
             head["service_tier"] = "default"
         self.head = b"data: " + _encode(head)[:-1]
         self.tail = (b',"usage":null' if self._with_usage else b"") + b"}\n\n"
+        self._choices = [_ChoiceFrames(self, at, fields) for at in range(body.choices)]
 
     async def frames(self, events: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
         async with aclosing(events):
@@ -82,7 +83,7 @@ class ChatStream:
 
     def logprobs(self, content: tuple[TokenLogprob, ...], trace: tuple[TokenLogprob, ...]) -> bytes:
         if not self._with_logprobs or not (content or trace):
-            return b"null"
+            return _NULL
         return _encode(logprobs_body(content, trace))
 
     def _begin(self, event: Accepted) -> bytes:
@@ -104,7 +105,8 @@ class _ChoiceFrames:
 
     def __init__(self, stream: ChatStream, index: int, fields: str) -> None:
         self._stream = stream
-        self._open = b',"choices":[{"index":%d,"delta":{' % index
+        self._before = stream.head + b',"choices":[{"index":%d,"delta":{' % index
+        self._after = b'},"logprobs":null,"finish_reason":null}]' + stream.tail
         self._trace_keys = [_encode(key) + b":" for key in TRACE_KEYS[fields]]
         self._inline_open = False
 
@@ -114,18 +116,21 @@ class _ChoiceFrames:
     def text(self, event: TextDelta) -> bytes:
         closing = INLINE_END if self._inline_open else ""
         self._inline_open = False
-        return self._chunk(
-            b'"content":' + _encode(closing + event.text), logprobs=self._stream.logprobs(event.logprobs, ())
-        )
+        delta = b'"content":' + _encode(closing + event.text)
+        if not event.logprobs:
+            return self._before + delta + self._after
+        return self._chunk(delta, logprobs=self._stream.logprobs(event.logprobs, ()))
 
     def trace(self, event: ReasoningDelta) -> bytes:
-        logprobs = self._stream.logprobs((), event.logprobs)
         if self._trace_keys:
             piece = _encode(event.text)
-            return self._chunk(b",".join(key + piece for key in self._trace_keys), logprobs=logprobs)
-        opening = "" if self._inline_open else INLINE_BEGIN
-        self._inline_open = True
-        return self._chunk(b'"content":' + _encode(opening + event.text), logprobs=logprobs)
+            delta = b",".join([key + piece for key in self._trace_keys])
+        else:
+            delta = b'"content":' + _encode(event.text if self._inline_open else INLINE_BEGIN + event.text)
+            self._inline_open = True
+        if not event.logprobs:
+            return self._before + delta + self._after
+        return self._chunk(delta, logprobs=self._stream.logprobs((), event.logprobs))
 
     def call(self, call: dict[str, Any]) -> bytes:
         return self._close_inline() + self._chunk(b'"tool_calls":' + _encode([call]))
@@ -144,21 +149,7 @@ class _ChoiceFrames:
         return self._chunk(b'"content":' + _encode(INLINE_END))
 
     def _chunk(
-        self, delta: bytes, *, logprobs: bytes = b"null", reason: bytes = b"null", extra: bytes = b"", top: bytes = b""
+        self, delta: bytes, *, logprobs: bytes = _NULL, reason: bytes = _NULL, extra: bytes = b"", top: bytes = b""
     ) -> bytes:
-        stream = self._stream
-        return b"".join(
-            (
-                stream.head,
-                self._open,
-                delta,
-                b'},"logprobs":',
-                logprobs,
-                b',"finish_reason":',
-                reason,
-                extra,
-                b"}]",
-                top,
-                stream.tail,
-            )
-        )
+        end = b'},"logprobs":%b,"finish_reason":%b%b}]%b%b' % (logprobs, reason, extra, top, self._stream.tail)
+        return self._before + delta + end
