@@ -10,6 +10,7 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from fathom.api import errors
 from fathom.core.errors import ServiceError
 
 Result = TypeVar("Result")
@@ -47,6 +48,9 @@ async def _body(
                 yield frame
         except ServiceError as error:
             yield on_error(error)  # and nothing behind it: a stream that failed never looks complete
+        except Exception:  # a bug of ours: the client still learns that this is no whole stream, and the log has it
+            yield on_error(errors.SURPRISE)
+            raise
 
 
 class EventStream(Response):

@@ -81,6 +81,8 @@ def _trace_and_content(message: Message, reasoning: Reasoning | None) -> tuple[s
     """A trace comes in a field of its own, or inside the content between delimiters (maybe not closed yet)."""
     if reasoning is None or reasoning.format == "harmony":
         return message.reasoning, message.content
+    if message.reasoning is not None and not message.content.lstrip().startswith(reasoning.start):
+        return message.reasoning, message.content
     inline, content = _inline_trace(message.content, reasoning)
     return (inline if message.reasoning is None else message.reasoning), content
 

@@ -62,11 +62,13 @@ def open_header(tokenizer: Tokenizer, tokens: HarmonyTokens, prompt_ids: Sequenc
 class HarmonyMachine:
     """`thinking` is the state; `reasoning_tokens` counts the tokens of the trace, its headers and end marks included.
 
-    within: the header of the message that the prompt ends in, if it ends in one.
+    within: the header of the message that the prompt ends in, if it ends in one. may_call: there are functions; else a
+    message to one is part of the trace.
     """
 
-    def __init__(self, tokens: HarmonyTokens, *, within: str = "") -> None:
+    def __init__(self, tokens: HarmonyTokens, *, within: str = "", may_call: bool = True) -> None:
         self.reasoning_tokens = 0
+        self._may_call = may_call
         self._tokens = tokens
         self._spelled = dict(zip(astuple(tokens), _SPELLED, strict=True))
         self._trace, self._answer, self._calls = _Trace(), _Answer(), 0
@@ -142,7 +144,7 @@ class HarmonyMachine:
         channel = next((word for word in words if word in _CHANNELS), "final")
         recipient = next((word[3:] for word in words if word.startswith("to=")), "") or "all"
         self._header = None
-        if recipient.startswith(_FUNCTIONS) and recipient != _FUNCTIONS:
+        if self._may_call and recipient.startswith(_FUNCTIONS) and recipient != _FUNCTIONS:
             self._message = _Call(self._calls)
             self._calls += 1
             yield ToolCallStart(self._message.call, f"call_{uuid4().hex[:24]}", recipient.removeprefix(_FUNCTIONS))

@@ -21,6 +21,8 @@ class Machines:
         end_ids = tokenizer.encode(reasoning.end, add_special_tokens=False)
         self.start, self.end = _delimiter(reasoning.start, self._start_ids), _delimiter(reasoning.end, end_ids)
         self.end_tokens = len(end_ids)
+        special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._spelled_with_markup = any(len(ids) > 1 and special & {*ids} for ids in (self._start_ids, end_ids))
         self.excluded = tuple(
             Delimiter(token.content, token_id)
             for token_id, token in tokenizer.added_tokens_decoder.items()
@@ -30,14 +32,16 @@ class Machines:
 
     @property
     def keeps_markup(self) -> bool:
-        return self._harmony is None and (self.start.token_id is None or self.end.token_id is None)
+        return self._harmony is None and self._spelled_with_markup
 
-    def make(self, prompt: Rendered, *, constrained: bool = False) -> Machine | None:
-        """`constrained`: a grammar says where the answer begins, and delimiters in it are text."""
+    def make(self, prompt: Rendered, *, constrained: bool = False, calls: bool = False) -> Machine | None:
+        """`constrained`: a grammar says where the answer begins, and delimiters in it are text. `calls`: there are
+        tools to call."""
+        if self._harmony:
+            within = open_header(self._backend, self._harmony, prompt.ids)
+            return HarmonyMachine(self._harmony, within=within, may_call=calls)
         if constrained and not prompt.thinks:
             return None
-        if self._harmony:
-            return HarmonyMachine(self._harmony, within=open_header(self._backend, self._harmony, prompt.ids))
         return ReasoningMachine(
             self.start,
             self.end,

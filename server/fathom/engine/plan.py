@@ -66,6 +66,12 @@ class Planner:
         budget = self._budget(request, prompt, limit)
         tag = None
         if body is not None:
+            if self._harmony and not prompt.thinks:
+                raise Unsupported(
+                    "This model's answers can only follow a grammar behind a trace: in a chat, and not in a turn that "
+                    "is continued.",
+                    param=request.structure.param if request.structure else "tools",
+                )
             if request.structure or uses.mode == "required":
                 _check_beside(request.sampling)
             if budget is None and prompt.thinks:
@@ -74,7 +80,8 @@ class Planner:
                 structure.structural_tag(body), request.structure.param if request.structure else "tools"
             )
             tag = structure.structural_tag(body, self._prefix(prompt, budget))
-        readers = tuple(self._reader(request, uses, prompt, budget, tag is not None) for _ in range(request.n))
+        constrained = tag is not None and (request.structure is not None or uses.mode == "required")
+        readers = tuple(self._reader(request, uses, prompt, budget, constrained) for _ in range(request.n))
         return Plan(prompt, limit, None if tag else self._engine_budget(prompt, budget), tag, readers)
 
     def encode(self, text: str) -> list[int]:
@@ -156,7 +163,9 @@ class Planner:
         return TurnReader(
             Detokenizer(self._tokenizer.backend_tokenizer, prompt.ids, skip_special_tokens=not keeps_markup),
             self.token_bytes,
-            machine=machines.make(prompt, constrained=constrained) if machines else None,
+            machine=machines.make(prompt, constrained=constrained, calls=bool(uses.tools) and uses.mode != "none")
+            if machines
+            else None,
             calls=calls,
             sampling=request.sampling,
             most_reasoning=None

@@ -55,8 +55,7 @@ class PromptRenderer:
         """Raises BadRequest for a prompt the model cannot read, Unsupported where thinking can't be set so."""
         match prompt:
             case Chat():
-                long = sum(len(message.content) for message in prompt.messages) > _LONG
-                return await _elsewhere_if(long, lambda: self._chat(prompt, control))
+                return await _elsewhere_if(_size(prompt) > _LONG, lambda: self._chat(prompt, control))
             case Text(text):
                 return await _elsewhere_if(len(text) > _LONG, lambda: self._text(prompt))
             case TokenIds(ids):
@@ -118,11 +117,11 @@ class PromptRenderer:
 
     def _apply_template(self, chat: Chat, messages: Sequence[Message], variables: Mapping[str, Any]) -> str:
         template = self._profile.template or self._template()
-        turns = conversation.turns(messages, self._profile, template, self._plain)
-        tools = tool_prompt.tool_variables(chat.tools.tools if chat.tools.mode != "none" else (), self._plain)
-        if not tool_prompt.knows_tools(template):
-            turns, tools = tool_prompt.spell_out(turns, tools), []
         try:
+            turns = conversation.turns(messages, self._profile, template, self._plain)
+            tools = tool_prompt.tool_variables(chat.tools.tools if chat.tools.mode != "none" else (), self._plain)
+            if not tool_prompt.knows_tools(template):
+                turns, tools = tool_prompt.spell_out(turns, tools), []
             rendered = self._tokenizer.apply_chat_template(
                 turns,
                 tools=tools or None,  # type: ignore[arg-type] # a list of dictionaries is what templates read
@@ -131,9 +130,17 @@ class PromptRenderer:
                 tokenize=False,
                 **variables,
             )
-        except (TemplateError, TypeError) as error:
+        except RecursionError:
+            raise BadRequest("The tools or their arguments are nested too deeply.", param="tools") from None
+        except (TemplateError, TypeError, ValueError) as error:
             raise BadRequest(f"The model's chat template refuses these messages: {error}", param="messages") from None
         assert isinstance(rendered, str)
+        try:
+            rendered.encode()
+        except UnicodeEncodeError:
+            raise BadRequest(
+                "The messages or tools hold half of a surrogate pair. Send whole characters.", param="messages"
+            ) from None
         return rendered
 
     def _template(self) -> str:
@@ -176,6 +183,15 @@ def _open_or_close(text: str, reasoning: Reasoning, thinking: bool) -> str:
     if not thinking and not reasoning.switch:
         return text + reasoning.start + reasoning.closing
     return text
+
+
+def _size(chat: Chat) -> int:
+    """About how many characters it renders to, tools included; each turn costs something of its own."""
+    turns = sum(
+        100 + len(turn.content) + len(turn.reasoning or "") + sum(len(call.arguments) for call in turn.tool_calls)
+        for turn in chat.messages
+    )
+    return turns + sum(1000 + len(tool.description or "") for tool in chat.tools.tools)
 
 
 async def _elsewhere_if(long: bool, work: Callable[[], Result]) -> Result:

@@ -81,7 +81,6 @@ class TurnReader:
         alternatives: vLLM's logprobs, one mapping a token. ended: the last token ended the turn. It is no text, and it
         counts if nothing follows it.
         """
-        self._end_token = int(ended)
         read: list[int] = []
         pieces: list[Piece] = []
         for at, token_id in enumerate(token_ids[:-1] if ended else token_ids):
@@ -89,6 +88,8 @@ class TurnReader:
                 break
             read.append(token_id)
             pieces += self._read_one(token_id, alternatives[at] if alternatives else None)
+        ended = ended and not self.stopped
+        self._end_token = int(ended)
         self.ids += read
         if self._report_ids:
             read += token_ids[-1:] if ended else []
@@ -98,6 +99,7 @@ class TurnReader:
     def finish(self, reason: FinishReason, prompt_tokens: int, cached_tokens: int = 0) -> Iterator[Event]:
         """The last pieces, and Finished."""
         cut = reason == "length" or self.stopped
+        reason = "stop" if self.stopped else reason
         trace_cut = reason == "length" and self.thinking
         pieces: list[Piece] = []
         if self._machine:

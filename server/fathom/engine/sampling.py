@@ -43,7 +43,7 @@ def thinking_budget(control: ReasoningControl, family: Reasoning, limit: int, en
     Effort leaves room for the end delimiter and an answer; a default leaves half of `limit`.
     """
     if control.budget is not None:
-        return control.budget
+        return min(control.budget, limit)  # more means the same, and grammars count in 32 bits
     if control.effort is not None and family.effort is None:
         return max(0, min(int(limit * SHARES[control.effort]), limit - end_tokens - 1))
     return None if family.budget is None else min(family.budget, limit // 2)
@@ -82,7 +82,7 @@ def to_params(
         min_tokens=sampling.min_tokens,
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
-        seed=None if sampling.seed is None else (sampling.seed + choice + _INT64) % (2 * _INT64) - _INT64,
+        seed=None if sampling.seed is None else _own_seed(sampling.seed, choice),
         logit_bias=sampling.logit_bias or None,
         stop_token_ids=list(sampling.stop_token_ids),
         bad_words=list(sampling.bad_words),
@@ -95,3 +95,9 @@ def to_params(
         output_kind=RequestOutputKind.DELTA,
         skip_clone=True,
     )
+
+
+def _own_seed(seed: int, choice: int) -> int:
+    """Of one choice, in 64 bits. To vLLM, -1 is no seed."""
+    own = (seed + choice + _INT64) % (2 * _INT64) - _INT64
+    return _INT64 - 1 if own == -1 else own

@@ -11,6 +11,7 @@ from typing import Any
 from fathom.core.errors import BadRequest, Unsupported
 from fathom.engine.json_schema import LISTS, MAPS, Schema, inside, types_of
 
+_MOST_REFS = 16
 _TYPES = ("string", "number", "integer", "boolean", "null", "array", "object")
 _NEVER = (
     *("not", "if", "then", "else", "contains", "minContains", "maxContains", "additionalItems"),
@@ -94,6 +95,8 @@ def _referred(document: Any, schema: Schema) -> Iterator[tuple[str, Any]]:
         if ref in passed:
             raise _Wrong(f"refers only to itself, through {ref!r}")
         passed.append(ref)
+        if len(passed) > _MOST_REFS:
+            raise _Wrong(f"goes through more than {_MOST_REFS} $ref in a row; refer to the last of them")
         target = _resolve(document, ref)
         yield ref, target
 
@@ -200,7 +203,9 @@ def _objects(schema: Schema) -> Iterator[str]:
 
 
 def _follow(document: Any, schema: Any) -> Any:
-    while isinstance(schema, Mapping) and "$ref" in schema:
+    for _ in range(_MOST_REFS + 1):  # whoever refers on and on was refused before
+        if not isinstance(schema, Mapping) or "$ref" not in schema:
+            break
         schema = _resolve(document, schema["$ref"])
     return schema
 

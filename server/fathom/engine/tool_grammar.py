@@ -44,12 +44,18 @@ def call_body(
     if not tools or mode == "none":
         return None
     syntax = _syntax(parser, mode)
+    if mode == "auto" and (syntax is None or not any(tool.strict for tool in tools)):
+        return None
     if short:
-        tools = [replace(tool, parameters=tool.parameters and brief(tool.parameters)) for tool in tools]
+        tools = [
+            replace(tool, parameters=tool.parameters and brief(tool.parameters))
+            if tool.strict or mode == "required"
+            else tool
+            for tool in tools
+        ]
     if mode == "required":
         tools, syntax = [replace(tool, strict=True) for tool in tools], syntax or FALLBACK
-    elif syntax is None or not any(tool.strict for tool in tools):
-        return None
+    assert syntax is not None, "free models have left"
     tag = get_model_structural_tag(syntax, tool_params(tools), mode, reasoning=False)
     assert tag is not None
     body: dict[str, Any] = _settle(tag.format.model_dump(), _SEPARATORS.get(syntax, "\n"), parallel)

@@ -199,4 +199,6 @@ class Turns:
         reasoning = self._reasoning
         if reasoning is None or not reasoning.answers_after_eos or reader.answered or not plan.prompt.thinks:
             return []
+        if plan.prompt.continues and not plan.prompt.thinking:  # an answer that was there already
+            return []
         return self._planner.encode(reasoning.closing if reader.thinking else _PARAGRAPH)

@@ -87,7 +87,7 @@ def test_what_came_of_a_stopped_answer_stays_in_the_history_and_says_so(
     server.engine.script, server.engine.delay = think_then_answer, 0
     terminal.type("Go on" + ENTER)
     terminal.expect("tokens/s")
-    question, answer, _ = server.engine.requests[-1].messages
+    question, answer, _ = server.engine.requests[-1].prompt.messages
     assert (question.role, question.content, answer.role) == ("user", "Count", "assistant")
     assert answer.content.startswith("0 1 2 ")
     assert answer.content.endswith(" [stopped]")
@@ -106,7 +106,7 @@ def test_the_up_key_brings_the_last_line_back(terminal: Terminal, server: Script
     terminal.expect(PROMPT)
     terminal.type("\x1b[A" + ENTER)
     terminal.expect("tokens/s")
-    assert server.engine.requests[-1].messages[-1].content == "Again and again"
+    assert server.engine.requests[-1].prompt.messages[-1].content == "Again and again"
 
 
 def test_ctrl_d_at_the_prompt_ends_with_status_0(terminal: Terminal) -> None:

@@ -119,7 +119,7 @@ def test_a_call_too_many_ends_the_turn(tokenizer):
     events = list(turn.read([*hello, *hello]))
     assert [event for event in events if isinstance(event, ToolCallStart)] == [ToolCallStart(0, "call_1", "f")]
     assert turn.stopped
-    assert list(turn.finish("length", PROMPT))[-1].reason == "length"
+    assert list(turn.finish("length", PROMPT))[-1].reason == "tool_calls"
 
 
 def test_a_stop_string_in_arguments_stops_nothing(tokenizer):

@@ -45,7 +45,7 @@ class StructuredOutputs(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     regex: str | None = None
-    choice: list[NonEmpty] | None = Field(None, min_length=1)
+    choice: list[NonEmpty] | None = Field(None, min_length=1, fail_fast=True)
     grammar: str | None = None
     json_: Any = Field(None, alias="json")
     structural_tag: Any = None
@@ -89,9 +89,14 @@ class SamplingFields(BaseModel):
     frequency_penalty: float | None = Field(None, ge=-2, le=2, allow_inf_nan=False)
     repetition_penalty: float | None = Field(None, gt=0, le=10, allow_inf_nan=False)
     seed: int | None = Field(None, ge=-INT64, lt=INT64)
-    stop: Annotated[list[NonEmpty], BeforeValidator(_as_list), Field(max_length=_MOST_STOPS)] | None = None
-    stop_token_ids: list[TokenId] | None = Field(None, max_length=_MOST_WORDS)
-    bad_words: list[NonEmpty] | None = Field(None, max_length=_MOST_WORDS)
+    stop: (
+        Annotated[Annotated[list[NonEmpty], Field(max_length=_MOST_STOPS, fail_fast=True)], BeforeValidator(_as_list)]
+        | None
+    ) = None
+    stop_token_ids: list[TokenId] | None = Field(None, max_length=_MOST_WORDS, fail_fast=True)
+    bad_words: list[Annotated[NonEmpty, Field(max_length=200)]] | None = Field(
+        None, max_length=_MOST_WORDS, fail_fast=True
+    )
     logit_bias: (
         dict[Annotated[int, Field(ge=0, lt=2**31)], Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]]
         | None

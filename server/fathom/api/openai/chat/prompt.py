@@ -8,7 +8,12 @@ from fathom.core.errors import BadRequest, Unsupported
 from fathom.core.generation import Chat, Message, Tool, ToolCall, ToolUse
 
 _SWITCHES = {"thinking", "enable_thinking", "reasoning_effort"}
-_RESERVED = {"messages", "tools", "documents", "chat_template", "add_generation_prompt", "continue_final_message"}
+_RESERVED = {
+    *("messages", "tools", "documents", "chat_template", "add_generation_prompt", "continue_final_message"),
+    *("self", "conversation", "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+    *("return_assistant_tokens_mask", "tokenizer_kwargs", "processor_kwargs"),
+    *("bos_token", "eos_token", "unk_token", "pad_token"),
+}
 
 
 def chat_prompt(body: Conversation) -> Chat:
@@ -62,7 +67,7 @@ def _message(message: ChatMessage, at: int) -> Message:
             )
             for k, call in enumerate(message.tool_calls or [])
         ),
-        message.tool_call_id,
+        encodable(message.tool_call_id, f"{where}.tool_call_id") if message.tool_call_id else None,
     )
 
 

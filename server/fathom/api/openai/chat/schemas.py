@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from fathom.api.openai.fields import INT64, UNSUPPORTED, SamplingFields, UnsupportedSampling
 
 _MOST_TOOLS = 128
+_MOST_MESSAGES = 4096
 _NAME = r"^[A-Za-z0-9_.-]{1,64}$"
 
 Level = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -46,12 +47,12 @@ class ChatMessage(_Open):
     """`reasoning_content` or `reasoning`: the trace of an earlier turn. `prefix`: continue this turn, the last one."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[list[Part], BeforeValidator(_as_parts)] | None = None
+    content: Annotated[Annotated[list[Part], Field(fail_fast=True)], BeforeValidator(_as_parts)] | None = None
     name: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
-    tool_calls: list[CallOfTurn] | None = None
+    tool_calls: list[CallOfTurn] | None = Field(None, max_length=_MOST_TOOLS, fail_fast=True)
     tool_call_id: str | None = None
     prefix: bool | None = None
 
@@ -79,7 +80,7 @@ class NamedTool(_Open):
 
 class AllowedTools(_Open):
     mode: Literal["auto", "required"] = "auto"
-    tools: list[NamedTool] = Field(min_length=1)
+    tools: list[NamedTool] = Field(min_length=1, max_length=_MOST_TOOLS, fail_fast=True)
 
 
 class ToolChoice(_Open):
@@ -110,8 +111,8 @@ class Conversation(_Open):
     """Messages, and what decides how they become a prompt and whether the model thinks."""
 
     model: str
-    messages: list[ChatMessage] = Field(min_length=1)
-    tools: list[ChatTool] | None = Field(None, max_length=_MOST_TOOLS)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=_MOST_MESSAGES, fail_fast=True)
+    tools: list[ChatTool] | None = Field(None, max_length=_MOST_TOOLS, fail_fast=True)
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     add_generation_prompt: bool | None = None

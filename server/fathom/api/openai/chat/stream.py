@@ -57,6 +57,7 @@ class ChatStream:
             async for event in events:
                 if frame := self._frame(event):
                     yield frame
+        assert len(self._finished) == len(self._choices), "an engine ends every choice with Finished, or raises"
 
     def _frame(self, event: Event) -> bytes:
         match event:
