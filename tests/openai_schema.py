@@ -7,17 +7,10 @@ Fields that OpenAI does not know are allowed; every other difference fails with 
 import base64
 import binascii
 import json
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from copy import deepcopy
-from functools import cache
-from pathlib import Path
-from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-
-Json = dict[str, Any]
+from tests.schemas.published import Json, numbered, validate
 
 TRACE = ("reasoning_content", "reasoning")
 
@@ -39,9 +32,9 @@ STREAMED = {"choices.finish_reason", "usage"}
 
 
 def check_completion(body: Json, trace: Collection[str] = TRACE) -> None:
-    _validate("CreateChatCompletionResponse", body, NULLABLE["chat"])
+    validate("CreateChatCompletionResponse", body, NULLABLE["chat"])
     _check_indices(body["choices"], "choices")
-    for path, choice in _items(body["choices"], "choices"):
+    for path, choice in numbered(body["choices"], "choices"):
         message = choice["message"]
         _check_trace(message, trace, f"{path}.message")
         assert message["content"] is not None or "tool_calls" in message, f"{path}.message.content: null without a call"
@@ -51,8 +44,8 @@ def check_completion(body: Json, trace: Collection[str] = TRACE) -> None:
 
 def check_chunk(body: Json, trace: Collection[str] = TRACE) -> None:
     """One chunk of a chat stream. `check_stream` checks their order."""
-    _validate("CreateChatCompletionStreamResponse", body, NULLABLE["chat"] | STREAMED)
-    for path, choice in _items(body["choices"], "choices"):
+    validate("CreateChatCompletionStreamResponse", body, NULLABLE["chat"] | STREAMED)
+    for path, choice in numbered(body["choices"], "choices"):
         delta = choice["delta"]
         thinks = _check_trace(delta, trace, f"{path}.delta")
         beside = delta.keys() & {"content", "tool_calls", "role", "refusal"}
@@ -65,9 +58,9 @@ def check_chunk(body: Json, trace: Collection[str] = TRACE) -> None:
 
 def check_text_completion(body: Json) -> None:
     """A whole legacy completion."""
-    _validate("CreateCompletionResponse", _without_first_logprob(body), NULLABLE["text"])
+    validate("CreateCompletionResponse", _without_first_logprob(body), NULLABLE["text"])
     _check_indices(body["choices"], "choices")
-    for path, choice in _items(body["choices"], "choices"):
+    for path, choice in numbered(body["choices"], "choices"):
         _check_columns(choice["logprobs"] or {}, f"{path}.logprobs")
     _check_usage(body)
 
@@ -80,8 +73,8 @@ def check_text_chunk(body: Json) -> None:
             choice["finish_reason"] = "stop"
     if whole.get("usage", "") is None:
         del whole["usage"]
-    _validate("CreateCompletionResponse", whole, NULLABLE["text"])
-    for path, choice in _items(body["choices"], "choices"):
+    validate("CreateCompletionResponse", whole, NULLABLE["text"])
+    for path, choice in numbered(body["choices"], "choices"):
         _check_columns(choice["logprobs"] or {}, f"{path}.logprobs")
     if "usage" in whole:
         _check_usage(whole)
@@ -90,10 +83,10 @@ def check_text_chunk(body: Json) -> None:
 def check_embeddings(body: Json) -> None:
     """Vectors as lists, or as base64 of 32-bit floats."""
     decoded = deepcopy(body)
-    for path, each in _items(decoded.get("data", []), "data"):
+    for path, each in numbered(decoded.get("data", []), "data"):
         if isinstance(each.get("embedding"), str):
             each["embedding"] = [0.0] * _floats_in(each["embedding"], f"{path}.embedding")
-    _validate("CreateEmbeddingResponse", decoded, set())
+    validate("CreateEmbeddingResponse", decoded, set())
     _check_indices(body["data"], "data")
     lengths = {len(each["embedding"]) for each in decoded["data"]}
     assert len(lengths) <= 1, f"data: vectors of different lengths, {sorted(lengths)}"
@@ -101,15 +94,15 @@ def check_embeddings(body: Json) -> None:
 
 
 def check_models(body: Json) -> None:
-    _validate("ListModelsResponse", body, set())
+    validate("ListModelsResponse", body, set())
 
 
 def check_model(body: Json) -> None:
-    _validate("Model", body, set())
+    validate("Model", body, set())
 
 
 def check_error(body: Json) -> None:
-    _validate("ErrorResponse", body, NULLABLE["error"])
+    validate("ErrorResponse", body, NULLABLE["error"])
     keys = sorted(body["error"])
     assert keys == ["code", "message", "param", "type"], f"error: its keys are {', '.join(keys)}"
     assert body["error"]["message"].strip(), "error.message: empty"
@@ -124,43 +117,15 @@ def check_calls(calls: list[Json] | None, finish_reason: str, path: str = "tool_
     assert len(set(ids)) == len(ids), f"{path}: ids are not unique"
     for number, call in enumerate(calls or []):
         if finish_reason == "tool_calls":
-            _check_arguments(call["function"]["arguments"], f"{path}[{number}].function.arguments")
+            check_arguments(call["function"]["arguments"], f"{path}[{number}].function.arguments")
 
 
-def _check_arguments(text: str, path: str) -> None:
+def check_arguments(text: str, path: str) -> None:
     try:
         value = json.loads(text)
     except ValueError as error:
         raise AssertionError(f"{path}: not JSON, {error}") from None
     assert isinstance(value, dict), f"{path}: not an object"
-
-
-@cache
-def _validator(name: str) -> Draft202012Validator:
-    facts = json.loads((Path(__file__).parent / "schemas" / "openai.json").read_text())
-    return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": facts["$defs"]})
-
-
-def _validate(name: str, body: Json, nullable: Collection[str]) -> None:
-    error = best_match(_validator(name).iter_errors(body))
-    assert error is None, f"{error.json_path.removeprefix('$').lstrip('.') or 'body'}: {error.message}"
-    for path in _nulls(body):
-        assert re.sub(r"\[\d+\]", "", path) in nullable, f"{path}: null; a field without a value is left out"
-
-
-def _nulls(value: Any, path: str = "") -> Iterator[str]:
-    if value is None:
-        yield path
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            yield from _nulls(each, f"{path}.{name}".lstrip("."))
-    elif isinstance(value, list):
-        for inner, each in _items(value, path):
-            yield from _nulls(each, inner)
-
-
-def _items(values: list[Any], path: str) -> Iterator[tuple[str, Any]]:
-    return ((f"{path}[{number}]", each) for number, each in enumerate(values))
 
 
 def _check_indices(items: list[Json], path: str) -> None:

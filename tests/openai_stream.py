@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from tests.openai_schema import TRACE, Json, check_calls, check_chunk, check_text_chunk
+from tests.openai_schema import TRACE, check_calls, check_chunk, check_text_chunk
+from tests.schemas.published import Json
 
 DONE = "[DONE]"
 

@@ -5,9 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 import psutil
 import uvicorn
+from fastapi import FastAPI
 from fathom.api.openai.chat.translate import TRACE_KEYS
 from fathom.app import create_app
 from fathom.core.engine import Engine
@@ -31,24 +33,33 @@ def free_port() -> int:
 
 
 @contextmanager
-def app_running(engine: Engine, settings: Settings | None = None) -> Iterator[httpx.Client]:
-    """The app over real HTTP, on an engine of the test's choice."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings or load(), engine), port=0, log_config=None, http="httptools", access_log=False
-        )
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    until(lambda: server.started, "the app listens")
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        with CheckedClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            client.trace = TRACE_KEYS[(settings or load()).reasoning.fields]
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(10)
+def app_running(
+    engine: Engine, settings: Settings | None = None, change: Callable[[FastAPI], None] = lambda _app: None
+) -> Iterator[httpx.Client]:
+    """The app over real HTTP, on an engine of the test's choice; `change` may alter it before it starts. Its database
+    is an empty one, if the settings name none."""
+    settings = settings or load()
+    with tempfile.TemporaryDirectory() as folder:
+        app = create_app(_with_database(settings, f"sqlite+aiosqlite:///{folder}/fathom.db"), engine)
+        change(app)
+        config = uvicorn.Config(app, port=0, log_config=None, http="httptools", access_log=False)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        until(lambda: server.started, "the app listens")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        try:
+            with CheckedClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+                client.trace = TRACE_KEYS[settings.reasoning.fields]
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+def _with_database(settings: Settings, url: str) -> Settings:
+    store = settings.store.model_copy(update={"url": settings.store.url or url})
+    return settings.model_copy(update={"store": store})
 
 
 @dataclass
@@ -101,15 +112,16 @@ class Server:
 
 
 def start_server(log: Path, *arguments: str, **environment: str) -> Server:
-    """`fathom serve` on a free port, not waited for."""
+    """`fathom serve` on a free port, not waited for. Its database lies beside `log`, if `environment` names none."""
     port = free_port()
+    database = {"FATHOM_STORE__URL": f"sqlite+aiosqlite:///{log.with_suffix('.db')}"}
     with log.open("w") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "fathom", "serve", "--port", str(port), *arguments],
             stdout=out,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, **environment},
+            env={**os.environ, **database, **environment},
         )
     return Server(process, port, log)
 

@@ -2,34 +2,58 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from secrets import token_bytes
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from fathom import __version__
 from fathom.api import errors, operations
+from fathom.api.anthropic.messages import routes as messages
 from fathom.api.middleware import LimitBody, Observe
 from fathom.api.openai import models
 from fathom.api.openai.chat import routes as chat
 from fathom.api.openai.completions import routes as completions
 from fathom.api.openai.embeddings import routes as embeddings
+from fathom.api.openai.responses import routes as responses
+from fathom.api.openai.responses.dialect import StoredResponses
 from fathom.api.openai.tokenize import routes as tokenize
 from fathom.core.engine import Engine
+from fathom.core.errors import StartupError, StoreUnavailable
 from fathom.engine.supervisor import Hooks, Supervisor
 from fathom.serving.embed import Embed
 from fathom.serving.generate import Generate
+from fathom.serving.responses.service import Responses
+from fathom.serving.sealing import Seals
 from fathom.settings import Settings
+from fathom.store.database import Database, url_of
 
 
 def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -> FastAPI:
-    """The server as an ASGI app. The engine starts with the app's lifespan, in the background, and ends with it."""
+    """The server as an ASGI app. The store and, in the background, the engine start and end with its lifespan."""
     supervisor = Supervisor(engine, hooks or Hooks.none())
+    generate = Generate(supervisor)
+    database = Database(url_of(settings))
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await database.start()
+            async with database.transaction() as work:
+                seals = app.state.seals = Seals(await work.secrets.get_or_add("seals", token_bytes(32)))
+            dialect = StoredResponses(settings, seals, supervisor.serving)
+            kept = Responses(database, generate, dialect, settings.store, lambda: supervisor.ready)
+            app.state.responses = kept
+            await kept.start()
+        except (StartupError, StoreUnavailable) as error:
+            supervisor.fail(str(error))
+            yield
+            return
         supervisor.begin()
         yield
+        await kept.stop()
         await supervisor.stop()
+        await database.stop()
 
     app: FastAPI = FastAPIOffline(
         title="Fathom",
@@ -41,11 +65,13 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
     )
     app.state.settings = settings
     app.state.supervisor = supervisor
-    app.state.generate = Generate(supervisor)
+    app.state.generate = generate
     app.state.embed = Embed(supervisor)
 
     app.include_router(chat.router)
     app.include_router(completions.router)
+    app.include_router(responses.router)
+    app.include_router(messages.router)
     app.include_router(embeddings.router)
     app.include_router(tokenize.router)
     app.include_router(models.router)

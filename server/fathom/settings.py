@@ -96,6 +96,22 @@ class ReasoningSettings(_Group):
     )
 
 
+class StoreSettings(_Group):
+    url: str | None = Field(
+        None,
+        description="Database, as postgresql+asyncpg://USER:PASSWORD@HOST/NAME or sqlite+aiosqlite:///FILE. "
+        "None: the SQLite file `home`/fathom.db.",
+    )
+    retention_days: float = Field(30.0, gt=0, description="Days that stored responses are kept after their last use.")
+    traces: Literal["keep", "drop", "hash"] = Field(
+        "keep", description="What is stored of a trace: its text, nothing, or its SHA-256."
+    )
+    background_slots: int = Field(8, ge=1, description="Background responses that run at a time; others are queued.")
+    background_wait: float = Field(
+        86400.0, gt=0, description="Seconds that a background response may be queued; then it fails as expired."
+    )
+
+
 class TelemetrySettings(_Group):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: console on a terminal, else JSON."
@@ -127,6 +143,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
     reasoning: ReasoningSettings = ReasoningSettings()
+    store: StoreSettings = StoreSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod

@@ -32,6 +32,7 @@ TOOL: dict[str, Any] = {
     "type": "function",
     "function": {"name": "forecast", "description": "The weather of the next days.", "parameters": PARAMETERS},
 }
+FUNCTION = {"type": "function", "strict": True, **TOOL["function"]}  # the same tool in the words of Responses
 NAMED = {"type": "function", "function": {"name": "forecast"}}
 ASK_TOOL = "What will the weather be in Paris tomorrow?"
 TOO_LONG = "word " * 30_000

@@ -79,6 +79,9 @@ def _handler(recorder: Recorder) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._forward(self.rfile.read(int(self.headers["content-length"])))
 
+        def do_DELETE(self) -> None:
+            self._forward(b"")
+
         def log_message(self, format: str, *args: object) -> None:
             pass
 

@@ -1,4 +1,4 @@
-"""LangChain: ChatOpenAI, which shows no trace, and ChatDeepSeek, which does."""
+"""LangChain: ChatOpenAI, which shows a trace through Responses alone, and ChatDeepSeek, which does in chat."""
 
 from typing import Any
 
@@ -18,6 +18,14 @@ COMMON = {"model": MODEL, "api_key": "none", "max_retries": 0, "temperature": 0}
 @pytest.fixture
 def chat_openai(recorder):
     return ChatOpenAI(base_url=recorder.url, reasoning_effort=EFFORT, stream_usage=True, max_tokens=TOKENS, **COMMON)
+
+
+@pytest.fixture
+def responses(recorder):
+    thinking = {"effort": EFFORT, "summary": "auto"}
+    return ChatOpenAI(
+        base_url=recorder.url, use_responses_api=True, reasoning=thinking, max_tokens=CALL_TOKENS, **COMMON
+    )
 
 
 @pytest.fixture
@@ -103,7 +111,45 @@ def test_chat_deepseek_gives_a_structure(chat_deepseek):
     assert isinstance(structured.invoke(ASK_TOOL), Forecast)
 
 
-@pytest.mark.parametrize("client", ["chat_openai", "chat_deepseek"])
+def thought(message: AIMessage) -> str:
+    return "".join(block["reasoning"] for block in message.content_blocks if block["type"] == "reasoning")
+
+
+def test_responses_show_trace_and_answer(responses):
+    message = responses.invoke(QUESTION)
+    assert message.text
+    assert thought(message)
+    assert message.usage_metadata["output_token_details"]["reasoning"] > 0
+
+
+def test_responses_stream_trace_and_answer(responses):
+    message, whole = collected(responses.stream(QUESTION)), responses.invoke(QUESTION)
+    assert (thought(message), message.text) == (thought(whole), whole.text)
+
+
+@pytest.mark.parametrize("previous", [False, True], ids=["by its items", "by its id"])
+def test_responses_call_a_tool_and_read_the_result(responses, recorder, previous):
+    question = HumanMessage(ASK_TOOL)
+    turn: AIMessage = calling(responses).invoke([question])
+    (call,) = turn.tool_calls
+    Forecast.model_validate(call["args"])
+    result = ToolMessage("sun", tool_call_id=call["id"])
+    again = responses.model_copy(update={"use_previous_response_id": previous})
+    assert again.invoke([question, turn, result]).text
+    assert ("previous_response_id" in recorder.last.body) == previous
+
+
+def test_responses_stream_a_call(responses):
+    (call,) = collected(calling(responses).stream(ASK_TOOL)).tool_calls
+    Forecast.model_validate(call["args"])
+
+
+def test_responses_give_a_structure(responses):
+    structured = responses.with_structured_output(Forecast, method="json_schema")
+    assert isinstance(structured.invoke(ASK_TOOL), Forecast)
+
+
+@pytest.mark.parametrize("client", ["chat_openai", "chat_deepseek", "responses"])
 def test_errors_arrive_as_those_of_the_openai_sdk(request, client):
     with pytest.raises(openai.NotFoundError):
         request.getfixturevalue(client).invoke(QUESTION, model="other")

@@ -1,4 +1,4 @@
-"""Pydantic AI: thinking parts, structured output in both of its ways, and tools."""
+"""Pydantic AI, over chat and over Responses: thinking parts, structured output in both of its ways, and tools."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import pytest
 from openai import AsyncOpenAI
 from pydantic_ai import Agent, ModelHTTPError, NativeOutput, TextPart, ThinkingPart, ToolCallPart
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from tests.contract.cases import ASK_TOOL, CALL_TOKENS, EFFORT, MODEL, QUESTION, TOKENS, Forecast
@@ -15,6 +15,7 @@ SETTINGS = {
     "max_tokens": CALL_TOKENS,
     "temperature": 0,
     "openai_reasoning_effort": EFFORT,
+    "openai_reasoning_summary": "auto",  # of Responses: what is shown of a trace
     "parallel_tool_calls": False,
 }
 SHORT = {"max_tokens": TOKENS}
@@ -26,9 +27,9 @@ async def client(recorder):
         yield client
 
 
-@pytest.fixture
-def model(client):
-    return OpenAIChatModel(MODEL, provider=OpenAIProvider(openai_client=client), settings=SETTINGS)
+@pytest.fixture(params=[OpenAIChatModel, OpenAIResponsesModel], ids=["chat", "responses"])
+def model(request, client):
+    return request.param(MODEL, provider=OpenAIProvider(openai_client=client), settings=SETTINGS)
 
 
 @dataclass
@@ -83,8 +84,9 @@ async def test_its_tool_is_called_and_the_result_read(model):
     assert result.output
 
 
-async def test_errors_arrive_as_its_own(client):
-    model = OpenAIChatModel("other", provider=OpenAIProvider(openai_client=client))
+@pytest.mark.parametrize("kind", [OpenAIChatModel, OpenAIResponsesModel])
+async def test_errors_arrive_as_its_own(client, kind):
+    model = kind("other", provider=OpenAIProvider(openai_client=client))
     with pytest.raises(ModelHTTPError) as missing:
         await Agent(model).run(QUESTION)
     assert missing.value.status_code == 404

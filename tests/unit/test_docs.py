@@ -10,11 +10,13 @@ import pytest
 import typer
 from fathom import cli
 from fathom.api import errors as rendering
+from fathom.api.anthropic.messages import schemas as messages
 from fathom.api.openai.chat import schemas as chat
 from fathom.api.openai.chat.schemas import ChatMessage, ChatRequest
 from fathom.api.openai.completions import schemas as completions
 from fathom.api.openai.completions.schemas import CompletionRequest
 from fathom.api.openai.embeddings.schemas import EmbeddingsRequest
+from fathom.api.openai.responses import schemas as responses
 from fathom.api.openai.tokenize.schemas import DetokenizeRequest, TokenizeChat, TokenizeText
 from fathom.app import create_app
 from fathom.core import errors
@@ -111,7 +113,8 @@ COMMANDS = typer.main.get_group(cli._cli).commands
 
 
 def test_every_command_is_in_the_docs_and_no_other() -> None:
-    assert list(COMMANDS) == [command.__name__ for command in cli.COMMANDS]
+    made = [command.__name__ for command in cli.COMMANDS] + [group.info.name for group in cli.GROUPS]
+    assert list(COMMANDS) == made
     assert re.findall(r"^## fathom (.+)$", page("cli.md"), re.MULTILINE) == list(COMMANDS)
 
 
@@ -119,8 +122,11 @@ def test_every_command_is_in_the_docs_and_no_other() -> None:
 def test_every_option_of_a_command_is_in_the_docs_and_no_other(name: str) -> None:
     documented = section("cli.md", f"## fathom {name}")
     first_cells = " ".join(re.findall(r"^\| ([^|]+) \|", documented, re.MULTILINE))
-    options = {option for each in COMMANDS[name].params for option in (*each.opts, *each.secondary_opts)}
-    assert f"\nfathom {name}" in documented
+    below = getattr(COMMANDS[name], "commands", None) or {"": COMMANDS[name]}
+    parameters = [each for command in below.values() for each in command.params]
+    options = {option for each in parameters for option in (*each.opts, *each.secondary_opts)}
+    for command in below:
+        assert f"\nfathom {name} {command}".rstrip() in documented
     assert set(re.findall(r"`([^`]+)`", first_cells)) == {
         "MODEL" if option == "model" else option for option in options
     }
@@ -197,6 +203,24 @@ def test_every_field_of_the_other_requests_is_in_the_docs() -> None:
     for request in (TokenizeText, TokenizeChat, DetokenizeRequest):
         assert unsaid(request.model_fields, section("completions.md", "## Tokens")) == []
     assert unsaid(EmbeddingsRequest.model_fields, page("embeddings.md")) == []
+
+
+def test_every_field_of_a_message_is_said_to_be_honoured_or_refused() -> None:
+    fields = messages.MessagesRequest.model_fields.keys() - messages.REFUSED.keys()
+    assert unsaid(fields, section("messages.md", "## Honoured by messages")) == []
+    counted = messages.PromptRequest.model_fields.keys() - messages.REFUSED.keys()
+    assert unsaid(counted, section("messages.md", "## Counting tokens")) == []
+    assert rows(section("messages.md", "## Refused by messages")).keys() == messages.REFUSED.keys()
+    assert f"| up to {messages.MOST_STOPS} |" in section("messages.md", "## Honoured by messages")
+
+
+def test_every_field_of_a_response_is_said_to_be_honoured_or_refused() -> None:
+    honoured = section("responses.md", "## Honoured by responses")
+    assert unsaid(responses.ResponsesRequest.model_fields.keys() - responses.REFUSED.keys(), honoured) == []
+    refused = {f"{outer}.{name}" for outer, inside in responses.REFUSED_INSIDE.items() for name in inside}
+    assert rows(section("responses.md", "## Refused by responses")).keys() == responses.REFUSED.keys() | refused
+    controls = {name for name in responses.ResponsesReasoning.model_fields if f"reasoning.{name}" not in refused}
+    assert unsaid(controls, honoured) == []
 
 
 def test_every_limit_of_structures_is_in_the_docs() -> None:

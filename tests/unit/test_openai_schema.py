@@ -17,7 +17,7 @@ from tests.openai_schema import (
     check_text_chunk,
     check_text_completion,
 )
-from tests.schemas.generate import ROOTS, closure
+from tests.schemas.generate import ROOTS, SENT, TARGET, closure
 
 TOP = {"token": "a", "logprob": -0.5, "bytes": [97]}
 USAGE = {
@@ -207,3 +207,22 @@ def test_the_generator_keeps_structure_and_leaves_texts_out():
     assert found["Model"] == {"properties": {"description": {"type": "string"}, "part": part}}
     assert found["Part"] == {"anyOf": [{"enum": ["a"]}]}
     assert "text" not in json.dumps(found)
+
+
+def test_the_generator_keeps_only_what_is_sent():
+    def to(name):
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    tool = {"oneOf": [to("FunctionTool"), to("WebSearchTool")]}
+    model = {"allOf": [to("Tool"), {"properties": {"prompt": to("Prompt")}}]}
+    schemas = {name: {"type": "object"} for name in (*ROOTS, "FunctionTool")} | {"Tool": tool, "Model": model}
+    found = closure({"components": {"schemas": schemas}})
+    assert found["Tool"] == {"anyOf": [{"$ref": "#/$defs/FunctionTool"}]}
+    assert found["Model"] == {"allOf": [{"$ref": "#/$defs/Tool"}, {"properties": {"prompt": False}}]}
+    assert found.keys() == {*ROOTS, "FunctionTool", "Tool"}
+
+
+def test_every_kind_that_is_sent_is_in_the_published_schemas():
+    definitions = json.loads(TARGET.read_text())["$defs"]
+    for union, names in SENT.items():
+        assert {branch["$ref"].rpartition("/")[2] for branch in definitions[union]["anyOf"]} == names

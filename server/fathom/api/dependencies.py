@@ -5,9 +5,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from fathom.core.engine import ModelCard
+from fathom.core.tenant import EVERYONE, Tenant
 from fathom.engine.supervisor import Supervisor
 from fathom.serving.embed import Embed
 from fathom.serving.generate import Generate
+from fathom.serving.responses.service import Responses
+from fathom.serving.sealing import Seals
 from fathom.settings import Settings
 
 
@@ -31,6 +34,21 @@ def _embed(request: Request) -> Embed:
     return embed
 
 
+def _responses(request: Request) -> Responses:
+    responses: Responses = request.app.state.responses
+    return responses
+
+
+def _seals(request: Request) -> Seals:
+    seals: Seals = request.app.state.seals
+    return seals
+
+
+def tenant() -> Tenant:
+    """Whose request it is: everyone's, as long as there are no keys."""
+    return EVERYONE
+
+
 def _card(request: Request) -> ModelCard:
     return _supervisor(request).serving()
 
@@ -40,3 +58,6 @@ CurrentSupervisor = Annotated[Supervisor, Depends(_supervisor)]
 CurrentGenerate = Annotated[Generate, Depends(_generate)]
 CurrentEmbed = Annotated[Embed, Depends(_embed)]
 CurrentCard = Annotated[ModelCard, Depends(_card)]
+CurrentResponses = Annotated[Responses, Depends(_responses)]
+CurrentSeals = Annotated[Seals, Depends(_seals)]
+CurrentTenant = Annotated[Tenant, Depends(tenant)]

@@ -1,4 +1,9 @@
-"""Every error becomes bytes here, once, in OpenAI's shape: {"error": {message, type, param, code}}, always all four."""
+"""Every error becomes bytes here, once, in the dialect of its path.
+
+OpenAI's shape is the default: {"error": {message, type, param, code}}, always all four.
+"""
+
+from collections.abc import Callable
 
 import msgspec
 from fastapi import FastAPI, Request
@@ -6,7 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
+from fathom.api.anthropic import errors as anthropic
+from fathom.api.fields import printable
 from fathom.core.errors import BadRequest, ServiceError
 
 
@@ -20,10 +28,13 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """Every error of every route, as the OpenAPI document describes it."""
+    """Every error of a route that has no shape of its own, as the OpenAPI document describes it."""
 
     error: ErrorDetail
 
+
+_DIALECTS: dict[str, Callable[[ServiceError, str], bytes]] = {"/v1/messages": anthropic.body}
+"""By path, and whatever is below it; given the error and the request's id."""
 
 _MOST_TEXT = 1000
 _MOST_PARAM = 200
@@ -33,31 +44,38 @@ SURPRISE = ServiceError("The server failed on this request. Its log has the deta
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception in the error shape."""
+    """Answer every exception as an error of its dialect."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
 def body(error: ServiceError) -> bytes:
-    """The error object. Text that cannot be encoded (lone surrogates) is escaped, long text is cut."""
-    message = error.message[:_MOST_TEXT].encode("utf-8", "backslashreplace").decode()
-    param = error.param and error.param[:_MOST_PARAM].encode("utf-8", "backslashreplace").decode()
-    shape = {"message": message, "type": error.type, "param": param, "code": error.code}
+    """OpenAI's error object."""
+    param = error.param and printable(error.param, _MOST_PARAM)
+    shape = {"message": printable(error.message, _MOST_TEXT), "type": error.type, "param": param, "code": error.code}
     return msgspec.json.encode({"error": shape})
 
 
-def response(error: ServiceError) -> Response:
+def response(error: ServiceError, scope: Scope) -> Response:
     headers = {}
     if error.retry_after is not None:
         seconds = max(1, round(error.retry_after))
         headers = {"retry-after": str(seconds), "retry-after-ms": str(seconds * 1000)}
-    return Response(body(error), error.status, headers, "application/json")
+    return Response(_in_dialect(error, scope), error.status, headers, "application/json")
 
 
-async def _on_service_error(_request: Request, error: Exception) -> Response:
+def _in_dialect(error: ServiceError, scope: Scope) -> bytes:
+    path: str = scope["path"]
+    for prefix, render in _DIALECTS.items():
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return render(error, scope["state"]["request_id"])
+    return body(error)
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return response(error)
+    return response(error, request.scope)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -66,16 +84,17 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     first = errors[0]
     path = [str(part) for part in first["loc"][1:]]
     if first["type"] == "json_invalid":
-        return response(BadRequest("The body is not valid JSON: " + str(first.get("ctx", {}).get("error", ""))))
+        problem = str(first.get("ctx", {}).get("error", ""))
+        return response(BadRequest(f"The body is not valid JSON: {problem}"), request.scope)
     if not path:
         content_type = request.headers.get("content-type", "")
         refused = BadRequest("The body must be a JSON object, sent with Content-Type: application/json.")
         if "json" not in content_type:
             refused.status, refused.code = 415, "unsupported_media_type"
-        return response(refused)
+        return response(refused, request.scope)
     where = _parameter(path)
     more = f" ({len(errors) - 1} more problems in the body.)" if len(errors) > 1 else ""
-    return response(BadRequest(f"{where}: {first['msg']}.{more}", param=where))
+    return response(BadRequest(f"{where}: {first['msg']}.{more}", param=where), request.scope)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -83,7 +102,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     refused = BadRequest(_http_message(request, error))
     refused.status = error.status_code
     refused.code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
-    answer = response(refused)
+    answer = response(refused, request.scope)
     answer.headers.update(error.headers or {})
     return answer
 

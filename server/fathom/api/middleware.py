@@ -40,7 +40,7 @@ class Observe:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
+                headers["x-request-id"] = headers["request-id"] = request_id  # OpenAI's name for it, and Anthropic's
                 headers["openai-processing-ms"] = str(round((time.perf_counter() - began) * 1000))
             await send(message)
 
@@ -49,7 +49,7 @@ class Observe:
         except Exception:  # a bug of ours: logged with its id, and the client still gets the error shape
             log.exception("request failed", request_id=request_id)
             if status == _CLIENT_GONE:
-                await errors.response(errors.SURPRISE)(scope, receive, send_observed)
+                await errors.response(errors.SURPRISE, scope)(scope, receive, send_observed)
         finally:
             _report(scope, request_id, status, time.perf_counter() - began, fields)
 
@@ -85,7 +85,7 @@ class LimitBody:
             return await self._app(scope, receive, send)
         declared = Headers(scope=scope).get("content-length", "0")
         if declared.isdecimal() and int(declared) > self._most:
-            return await errors.response(self._too_large())(scope, receive, send)
+            return await errors.response(self._too_large(), scope)(scope, receive, send)
         body = b""
         more = True
         while more:
@@ -95,7 +95,7 @@ class LimitBody:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > self._most:
-                return await errors.response(self._too_large())(scope, receive, send)
+                return await errors.response(self._too_large(), scope)(scope, receive, send)
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive_whole() -> Message:

@@ -16,7 +16,6 @@ from fathom.core.errors import ServiceError
 Result = TypeVar("Result")
 
 _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-_KEEP_ALIVE = b": keep-alive\n\n"
 
 
 async def stream(
@@ -25,8 +24,9 @@ async def stream(
     headers: dict[str, str],
     *,
     keep_alive: float,
+    sign_of_life: bytes = b": keep-alive\n\n",
 ) -> Response:
-    """Send frames as they come, and a comment after every `keep_alive` seconds of silence.
+    """Send frames as they come, and a sign of life (a comment) after every `keep_alive` seconds of silence.
 
     What fails before the first frame is raised here, while the status can still tell.
     """
@@ -35,7 +35,7 @@ async def stream(
     except BaseException:
         await frames.aclose()
         raise
-    return EventStream(_body(first, frames, on_error), {**_HEADERS, **headers}, keep_alive)
+    return EventStream(_body(first, frames, on_error), {**_HEADERS, **headers}, keep_alive, sign_of_life)
 
 
 async def _body(
@@ -58,25 +58,27 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, body: AsyncGenerator[bytes], headers: dict[str, str], keep_alive: float) -> None:
+    def __init__(
+        self, body: AsyncGenerator[bytes], headers: dict[str, str], keep_alive: float, sign_of_life: bytes
+    ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers(headers)
-        self._body, self._keep_alive = body, keep_alive
+        self._body, self._keep_alive, self._sign_of_life = body, keep_alive, sign_of_life
         self._sent = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         tasks = [asyncio.create_task(work) for work in (self._write(send), _gone(receive))]
-        comments = asyncio.create_task(self._comment(send))
+        living = asyncio.create_task(self._live(send))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (*tasks, comments):
+            for task in (*tasks, living):
                 task.cancel()
-            await asyncio.gather(*tasks, comments, return_exceptions=True)
+            await asyncio.gather(*tasks, living, return_exceptions=True)
 
     async def _write(self, send: Send) -> None:
         async with aclosing(self._body) as body:
@@ -85,11 +87,11 @@ class EventStream(Response):
                 self._sent = time.monotonic()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _comment(self, send: Send) -> None:
+    async def _live(self, send: Send) -> None:
         while True:
             silent = time.monotonic() - self._sent
             if silent >= self._keep_alive:
-                await send({"type": "http.response.body", "body": _KEEP_ALIVE, "more_body": True})
+                await send({"type": "http.response.body", "body": self._sign_of_life, "more_body": True})
                 self._sent = time.monotonic()
                 silent = 0.0
             await asyncio.sleep(self._keep_alive - silent)

@@ -7,6 +7,8 @@ import typer
 
 from fathom.cli.chat import chat
 from fathom.cli.complain import complain
+from fathom.cli.db import db
+from fathom.cli.migrate import migrate
 from fathom.cli.models import models
 from fathom.cli.pull import pull
 from fathom.cli.serve import serve
@@ -21,9 +23,12 @@ _cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-COMMANDS: tuple[Callable[..., None], ...] = (serve, chat, pull, models, version)
+COMMANDS: tuple[Callable[..., None], ...] = (serve, chat, pull, models, migrate, version)
+GROUPS: tuple[typer.Typer, ...] = (db,)
 for command in COMMANDS:
     _cli.command()(command)
+for group in GROUPS:
+    _cli.add_typer(group)
 
 
 def app() -> None:

@@ -1,12 +1,10 @@
 """fathom serve."""
 
-import tomllib
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fathom.core.errors import StartupError
+from fathom.cli.given import Config, Set, assigned, part
 from fathom.settings import Settings, load
 
 _PARAMETERS = {
@@ -56,8 +54,8 @@ def serve(
     thinking_budget: Annotated[int | None, typer.Option(help="Default thinking budget in tokens.")] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, json or console (auto).")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error (info).")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file (fathom.toml under FATHOM_HOME, if there).")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Any setting, as NAME=VALUE. Repeatable.")] = None,
+    config: Config = None,
+    set_: Set = None,
 ) -> None:
     """Serve MODEL (by default a small model that comes with Fathom) over the OpenAI API."""
     settings = _settings(context.params)
@@ -70,24 +68,6 @@ def serve(
 def _settings(parameters: dict[str, Any]) -> Settings:
     overrides = {name: parameters[key] for key, name in _PARAMETERS.items() if parameters[key] is not None}
     for pair in parameters["lora"] or []:
-        name, value = _split(pair, "--lora NAME=FOLDER")
+        name, value = part(pair, "--lora NAME=FOLDER")
         overrides[f"engine.lora.{name}"] = value
-    for pair in parameters["set_"] or []:
-        name, value = _split(pair, "--set NAME=VALUE")
-        overrides[name] = _value(value)
-    return load(overrides, parameters["config"])
-
-
-def _split(pair: str, form: str) -> tuple[str, str]:
-    name, equals, value = pair.partition("=")
-    if not (name and equals and value):
-        raise StartupError(f"{pair!r} does not have the form {form}")
-    return name.strip(), value.strip()
-
-
-def _value(text: str) -> Any:
-    """As TOML where it is TOML (4, true, ["a"], {a = 1}), else as text."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    return load(overrides | assigned(parameters["set_"]), parameters["config"])

@@ -1,7 +1,7 @@
 """The engine protocol: what the serving side may ask of whatever makes the tokens."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -31,7 +31,8 @@ Progress = Callable[[Phase, float | None], None]
 class ModelCard:
     """What is served. `context_length` and `kv_cache_tokens` are in tokens, `created` in seconds since the epoch.
 
-    embeds: the model makes embeddings, and no text. fills: it can fill in the middle (`suffix`).
+    embeds: the model makes embeddings, and no text. fills: it can fill in the middle (`suffix`). sampling: by name, how
+    tokens are drawn where the client does not say.
     """
 
     id: str
@@ -45,6 +46,7 @@ class ModelCard:
     adapters: tuple[str, ...] = ()
     embeds: bool = False
     fills: bool = False
+    sampling: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def full_length_requests(self) -> float:

@@ -6,8 +6,11 @@
     |  |- UnknownParameter      400  unknown_parameter: the server does not know the field, and is strict
     |  `- ContextLengthExceeded 400  context_length_exceeded
     |- ModelNotFound            404  model_not_found
+    |- NotFound                 404  not_found: no such stored thing, or it is another tenant's
     |- PayloadTooLarge          413  payload_too_large
-    `- EngineUnavailable        503  engine_unavailable, with Retry-After
+    |- EngineUnavailable        503  engine_unavailable, with Retry-After
+    `- StoreUnavailable         503  store_unavailable: the database does not answer, with Retry-After
+       `- StoreFull             507  store_full: it has no room
 
     StartupError: the server cannot start or go on; one line for the operator, then a non-zero exit.
 
@@ -74,6 +77,12 @@ class ModelNotFound(ServiceError):
         )
 
 
+class NotFound(ServiceError):
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
 class PayloadTooLarge(ServiceError):
     status = 413
     type = "invalid_request_error"
@@ -83,6 +92,16 @@ class PayloadTooLarge(ServiceError):
 class EngineUnavailable(ServiceError):
     status = 503
     code = "engine_unavailable"
+
+
+class StoreUnavailable(ServiceError):
+    status = 503
+    code = "store_unavailable"
+
+
+class StoreFull(StoreUnavailable):
+    status = 507
+    code = "store_full"
 
 
 class StartupError(Exception):

@@ -98,6 +98,7 @@ class Finished:
 
     cached_tokens: how many of the prompt's tokens came from the prefix cache.
     budget_exhausted: the trace was cut by its thinking budget. trace_cut: it was cut by the token limit.
+    stop: the stop string that ended the answer, if one did.
     """
 
     reason: FinishReason
@@ -108,6 +109,7 @@ class Finished:
     budget_exhausted: bool = False
     trace_cut: bool = False
     choice: int = 0
+    stop: str | None = None
 
 
 Piece = ReasoningDelta | TextDelta | ToolCallStart | ToolCallDelta

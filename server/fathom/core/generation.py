@@ -64,7 +64,7 @@ class Chat:
 
     continues: the last message is an assistant's, and the model goes on where it ends (inside its trace, if it has
     `reasoning` and no content). variables: for the chat template, beyond the family's own. generates: the prompt ends
-    with the opening of the assistant's turn.
+    with the opening of the assistant's turn. param: where the client wrote the messages, for errors.
     """
 
     messages: tuple[Message, ...]
@@ -72,6 +72,7 @@ class Chat:
     continues: bool = False
     generates: bool = True
     variables: Mapping[str, Any] = field(default_factory=dict)
+    param: str = "messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,12 @@ Prompt = Chat | Text | TokenIds
 class Sampling:
     """How tokens are drawn. None means: the model family's default.
 
+    max_tokens_fit: more of them than the context leaves room for is cut to that, instead of refused.
     logprobs: None for none, else how many alternatives to report at each position (0 is the drawn token alone).
     """
 
     max_tokens: int | None = None
+    max_tokens_fit: bool = False
     min_tokens: int = 0
     temperature: float | None = None
     top_p: float | None = None

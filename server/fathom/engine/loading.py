@@ -133,6 +133,7 @@ def _with_settings(profile: Profile, settings: ReasoningSettings) -> Profile:
 
 def _card(settings: Settings, prepared: PreparedModel, profile: Profile, llm: "AsyncLLM", device: str) -> ModelCard:
     cache, model = llm.vllm_config.cache_config, llm.model_config
+    sampling = model.get_diff_sampling_param() | profile.sampling
     cached = 0 if model.attn_type == "encoder_only" else (cache.num_gpu_blocks or 0) * cache.block_size
     return ModelCard(
         id=settings.model.served_name or prepared.id,
@@ -146,6 +147,7 @@ def _card(settings: Settings, prepared: PreparedModel, profile: Profile, llm: "A
         adapters=tuple(settings.engine.lora),
         embeds=model.runner_type == "pooling",
         fills=profile.fim is not None,
+        sampling={name: value for name, value in sampling.items() if name != "max_tokens"},
     )
 
 

@@ -61,7 +61,7 @@ class Planner:
         uses = request.prompt.tools if isinstance(request.prompt, Chat) else ToolUse()
         body = self._body(request, uses)
         prompt = await self.renderer.render(request.prompt, request.reasoning)
-        param = "messages" if prompt.chat else "prompt"
+        param = request.prompt.param if isinstance(request.prompt, Chat) else "prompt"
         limit = completion_limit(request.sampling, len(prompt.ids), self._context_length, param)
         budget = self._budget(request, prompt, limit)
         tag = None

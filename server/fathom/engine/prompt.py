@@ -116,7 +116,7 @@ class PromptRenderer:
         return variables
 
     def _apply_template(self, chat: Chat, messages: Sequence[Message], variables: Mapping[str, Any]) -> str:
-        template = self._profile.template or self._template()
+        template = self._profile.template or self._template(chat.param)
         try:
             turns = conversation.turns(messages, self._profile, template, self._plain)
             tools = tool_prompt.tool_variables(chat.tools.tools if chat.tools.mode != "none" else (), self._plain)
@@ -133,24 +133,24 @@ class PromptRenderer:
         except RecursionError:
             raise BadRequest("The tools or their arguments are nested too deeply.", param="tools") from None
         except (TemplateError, TypeError, ValueError) as error:
-            raise BadRequest(f"The model's chat template refuses these messages: {error}", param="messages") from None
+            raise BadRequest(f"The model's chat template refuses these messages: {error}", param=chat.param) from None
         assert isinstance(rendered, str)
         try:
             rendered.encode()
         except UnicodeEncodeError:
             raise BadRequest(
-                "The messages or tools hold half of a surrogate pair. Send whole characters.", param="messages"
+                "The messages or tools hold half of a surrogate pair. Send whole characters.", param=chat.param
             ) from None
         return rendered
 
-    def _template(self) -> str:
+    def _template(self, param: str) -> str:
         template = self._tokenizer.chat_template
         if isinstance(template, dict):
             template = template.get("default")
         if not template:
             raise BadRequest(
                 "This model has no chat template: it continues text and cannot chat. POST /v1/completions does that.",
-                param="messages",
+                param=param,
             )
         return str(template)
 

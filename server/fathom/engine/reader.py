@@ -120,6 +120,7 @@ class TurnReader:
             reasoning_tokens=self._machine.reasoning_tokens if self._machine else 0,
             budget_exhausted=self._budget_exhausted,
             trace_cut=trace_cut,
+            stop=self._stop.hit,
         )
 
     def _read_one(self, token_id: int, alternatives: Mapping[int, EngineLogprob] | None) -> list[Piece]:

@@ -20,14 +20,15 @@ SHARES: dict[Effort, float] = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high"
 def completion_limit(sampling: Sampling, prompt_tokens: int, context_length: int, param: str = "messages") -> int:
     """Most tokens that may be generated. Raises BadRequest if what was asked does not fit."""
     room = context_length - prompt_tokens
-    if room < 1 or (sampling.max_tokens or 0) > room:
+    too_many = (sampling.max_tokens or 0) > room and not sampling.max_tokens_fit
+    if room < 1 or too_many:
         raise ContextLengthExceeded(
             limit=context_length,
             prompt_tokens=prompt_tokens,
             max_tokens=sampling.max_tokens if room > 0 else None,
             param=param,
         )
-    limit = room if sampling.max_tokens is None else sampling.max_tokens
+    limit = room if sampling.max_tokens is None else min(sampling.max_tokens, room)
     if sampling.min_tokens > limit:
         raise BadRequest(
             f"min_tokens is {sampling.min_tokens} and at most {limit} tokens can be generated. Lower min_tokens.",

@@ -108,15 +108,16 @@ class Supervisor:
             self._hooks.ready(self.card)
             while (reason := self._engine.died()) is None:  # noqa: ASYNC110 - vLLM tells nobody of its death
                 await asyncio.sleep(_WATCH_EVERY)
-            self._fail(f"the engine died: {reason}")
+            self.fail(f"the engine died: {reason}")
         except StartupError as error:
-            self._fail(str(error))
+            self.fail(str(error))
         except Exception as error:  # a start that broke otherwise must end as failed too, and not hang as starting
             log.exception("engine")
             told = " ".join(str(error).split())[:300]  # one line
-            self._fail(f"the engine failed while {self.phase}: {type(error).__name__}: {told}")
+            self.fail(f"the engine failed while {self.phase}: {type(error).__name__}: {told}")
 
-    def _fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
+        """The server cannot go on."""
         self.failure = reason
         self._enter(Phase.FAILED)
         self._hooks.failed(reason)

@@ -47,8 +47,7 @@ class Turns:
         self._planner = Planner(
             tokenizer, loaded.profile, context_length=self.card.context_length, checker=self._checker
         )
-        self._defaults: dict[str, Any] = loaded.llm.model_config.get_diff_sampling_param() | loaded.profile.sampling
-        self._defaults.pop("max_tokens", None)
+        self._defaults: dict[str, Any] = dict(loaded.card.sampling)
         self._adapters = {name: LoRARequest(name, at, path) for at, (name, path) in enumerate(lora.items(), start=1)}
         self._aborts: set[asyncio.Task[None]] = set()
 

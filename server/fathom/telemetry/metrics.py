@@ -33,3 +33,16 @@ REASONING_TRUNCATED = Counter(
 )
 TOOL_CALLS = Counter("fathom_tool_calls", "Tool calls that models made.")
 ENGINE_STATE = Gauge("fathom_engine_state", "1 for the phase that the engine is in, 0 for the others.", ("phase",))
+RESPONSES = Counter("fathom_responses", "Stored responses that ended here, by how.", ("ending",))
+RESPONSES_QUEUED = Gauge("fathom_responses_queued", "Background responses that wait for their turn.")
+RESPONSES_TAKEN_OVER = Counter(
+    "fathom_responses_taken_over", "Responses of servers that were gone: queued again, or failed.", ("outcome",)
+)
+RESPONSES_SWEPT = Counter("fathom_responses_swept", "Stored responses that were deleted for their age.")
+STORE_TRANSACTION = Histogram(
+    "fathom_store_transaction_seconds",
+    "Units of work on the database, from the wish to the commit.",
+    ("kind",),
+    buckets=_TOKEN_SECONDS,
+)
+STORE_ERRORS = Counter("fathom_store_errors", "Units of work that the database failed, by error code.", ("code",))

@@ -1,6 +1,6 @@
 import { createDeepSeek } from "@ai-sdk/deepseek";
 
 import { runWith } from "./ai.mjs";
-import { baseURL, model } from "./cases.mjs";
+import { baseURL, effort, model } from "./cases.mjs";
 
-await runWith(createDeepSeek({ baseURL, apiKey: "none" }), "deepseek", model);
+await runWith(createDeepSeek({ baseURL, apiKey: "none" }), { deepseek: { reasoningEffort: effort } }, model);

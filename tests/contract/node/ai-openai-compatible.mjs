@@ -1,8 +1,8 @@
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 
 import { runWith } from "./ai.mjs";
-import { baseURL, model } from "./cases.mjs";
+import { baseURL, effort, model } from "./cases.mjs";
 
 const options = { name: "fathom", baseURL, apiKey: "none", includeUsage: true, supportsStructuredOutputs: true };
 
-await runWith(createOpenAICompatible(options), "fathom", model);
+await runWith(createOpenAICompatible(options), { fathom: { reasoningEffort: effort } }, model);

@@ -1,20 +1,19 @@
 // The scenarios of Vercel's AI SDK, the same for every provider.
 import { generateObject, generateText, streamText, tool } from "ai";
 
-import { askTool, callTokens, effort, failure, forecast, question, run, tokens } from "./cases.mjs";
+import { askTool, callTokens, failure, forecast, question, run, tokens } from "./cases.mjs";
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
 
 const tools = { forecast: tool({ description: "The weather of the next days.", inputSchema: forecast }) };
 
-// `name` is the key of the provider's own options.
-export async function runWith(provider, name, model) {
+export async function runWith(provider, providerOptions, model) {
   const common = {
     model: provider(model),
     maxOutputTokens: tokens,
     maxRetries: 0,
     temperature: 0,
-    providerOptions: { [name]: { reasoningEffort: effort } },
+    providerOptions,
   };
   const named = { type: "tool", toolName: "forecast" };
   const calling = { ...common, maxOutputTokens: callTokens, prompt: askTool, tools, toolChoice: named };

@@ -56,6 +56,15 @@ def test_a_stop_string_ends_the_answer_and_leaves_the_trace_alone(tokenizer):
     assert list(turn.finish("length", PROMPT))[-1].reason == "stop"
 
 
+def test_the_end_says_which_stop_string_it_was(tokenizer):
+    turn = reader(tokenizer, reasons=False, stop=("blue", "sky"))
+    list(turn.read(encode(tokenizer, "hello sky blue")))
+    assert list(turn.finish("stop", PROMPT))[-1].stop == "sky"
+    other = reader(tokenizer, reasons=False, stop=("sky",))
+    list(other.read(encode(tokenizer, "blue")))
+    assert list(other.finish("stop", PROMPT))[-1].stop is None
+
+
 def test_tokens_behind_a_stop_string_are_not_counted(tokenizer):
     turn = reader(tokenizer, reasons=False, stop=("hello",))
     list(turn.read(encode(tokenizer, "hello world, the sky is blue")))

@@ -1,11 +1,11 @@
 """What chat and text completions share: fields with their bounds, stated once, and what they mean to the engine.
 
 SamplingFields                             the mixin; a request adds its prompt, its logprobs and its own limits
+SamplingOptions                            the part of it that says how tokens are drawn
 to_sampling(body, max_tokens=, logprobs=)  -> Sampling
 structure_of(body)                         -> Structure | None, from response_format or structured_outputs
 response_structure(response_format)        -> Structure | None
 to_structure(structured_outputs)           -> Structure | None
-encodable(text, param)                     -> text, or BadRequest for half a character
 TokenId, MOST_CHOICES                      bounds that other requests need, too
 UnsupportedSampling, UNSUPPORTED           vLLM's fields that we know and refuse, and what passes, for `refuse`
 """
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from fathom.api.fields import encodable as encodable
 from fathom.core.errors import BadRequest
 from fathom.core.generation import Sampling, Structure
 
@@ -69,17 +70,12 @@ class ResponseFormat(BaseModel):
     json_schema: JsonSchemaFormat | None = None
 
 
-class SamplingFields(BaseModel):
-    """Names and bounds are OpenAI's, and beyond those vLLM's. null is the same as leaving a field out."""
+class SamplingOptions(BaseModel):
+    """How tokens are drawn. Names and bounds are OpenAI's, and beyond those vLLM's. null is the same as leaving a field
+    out."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
-    user: str | None = None
-
-    max_tokens: int | None = Field(None, ge=1, lt=INT64)
     min_tokens: int | None = Field(None, ge=0, lt=INT64)
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
@@ -103,6 +99,14 @@ class SamplingFields(BaseModel):
     ) = None
     ignore_eos: bool | None = None
 
+
+class SamplingFields(SamplingOptions):
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
+    user: str | None = None
+
+    max_tokens: int | None = Field(None, ge=1, lt=INT64)
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
     return_token_ids: bool | None = None
@@ -141,7 +145,7 @@ UNSUPPORTED: dict[str, tuple[Any, ...]] = {
 """With the values that ask for nothing."""
 
 
-def to_sampling(body: SamplingFields, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
+def to_sampling(body: SamplingOptions, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
     return Sampling(
         max_tokens=max_tokens,
         min_tokens=body.min_tokens or 0,
@@ -216,14 +220,6 @@ def to_structure(structured_outputs: StructuredOutputs | None) -> Structure | No
             return Structure("json_schema", _schema(_read(value, param), param), param)
         case _:
             return Structure("structural_tag", _object(_read(value, param), param), param)
-
-
-def encodable(text: str, param: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadRequest("The text has half of a surrogate pair in it. Send whole characters.", param=param) from None
-    return text
 
 
 def _read(value: Any, param: str) -> Any:

@@ -1,5 +1,5 @@
 import pytest
-from fathom.api.openai.fields import SamplingFields, encodable, structure_of, to_sampling
+from fathom.api.openai.fields import SamplingFields, structure_of, to_sampling
 from fathom.core.errors import BadRequest
 from fathom.core.generation import Sampling, Structure
 from pydantic import ValidationError
@@ -92,10 +92,3 @@ def test_keys_of_logit_bias_are_token_ids(key):
 def test_no_number_is_no_number(name):
     with pytest.raises(ValidationError):
         SamplingFields(**{name: float("nan")})
-
-
-def test_half_a_character_is_named():
-    assert encodable("é😀", "x") == "é😀"
-    with pytest.raises(BadRequest, match="surrogate") as raised:
-        encodable("a\ud83d", "x")
-    assert raised.value.param == "x"

@@ -1,19 +1,11 @@
 """A chat request's messages and tools to the canonical prompt."""
 
-from typing import Any
-
+from fathom.api.fields import encodable
 from fathom.api.openai.chat.schemas import ChatMessage, ChatTool, Conversation, Part, ToolChoice
-from fathom.api.openai.fields import encodable
+from fathom.api.openai.controls import template_variables
+from fathom.api.tool_use import tool_use
 from fathom.core.errors import BadRequest, Unsupported
 from fathom.core.generation import Chat, Message, Tool, ToolCall, ToolUse
-
-_SWITCHES = {"thinking", "enable_thinking", "reasoning_effort"}
-_RESERVED = {
-    *("messages", "tools", "documents", "chat_template", "add_generation_prompt", "continue_final_message"),
-    *("self", "conversation", "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
-    *("return_assistant_tokens_mask", "tokenizer_kwargs", "processor_kwargs"),
-    *("bos_token", "eos_token", "unk_token", "pad_token"),
-}
 
 
 def chat_prompt(body: Conversation) -> Chat:
@@ -24,7 +16,7 @@ def chat_prompt(body: Conversation) -> Chat:
         tools=_tool_use(body),
         continues=continues,
         generates=continues or body.add_generation_prompt is not False,
-        variables=_variables(body.chat_template_kwargs or {}),
+        variables=template_variables(body),
     )
 
 
@@ -85,53 +77,21 @@ def _text(part: Part, where: str) -> str:
 
 def _tool_use(body: Conversation) -> ToolUse:
     tools = [_tool(tool) for tool in body.tools or []]
-    names = [tool.name for tool in tools]
-    for at, name in enumerate(names):
-        if name in names[:at]:
-            raise BadRequest(f"There are two tools named {name!r}.", param=f"tools.{at}.function.name")
     choice, parallel = body.tool_choice, body.parallel_tool_calls is not False
-    if not tools:
-        if choice not in (None, "none", "auto"):
-            raise BadRequest("tool_choice asks for a call, and there are no tools. Send tools.", param="tool_choice")
-        return ToolUse()
-    if isinstance(choice, ToolChoice):
-        return _narrowed(choice, tools, parallel)
-    return ToolUse(tuple(tools), choice or "auto", parallel)
+    names_param = "tools.{at}.function.name"
+    match choice:
+        case ToolChoice(type="function", function=function) if function:
+            return tool_use(tools, "required", False, only=[function.name], names_param=names_param)
+        case ToolChoice(type="allowed_tools", allowed_tools=allowed) if allowed:
+            only = [each.function.name for each in allowed.tools]
+            return tool_use(tools, allowed.mode, parallel, only=only, names_param=names_param)
+        case ToolChoice():
+            raise BadRequest(
+                f"A tool_choice of type {choice.type} needs {choice.type}.", param=f"tool_choice.{choice.type}"
+            )
+    return tool_use(tools, choice or "auto", parallel, names_param=names_param)
 
 
 def _tool(tool: ChatTool) -> Tool:
     function = tool.function
     return Tool(function.name, function.description, function.parameters, function.strict is True)
-
-
-def _narrowed(choice: ToolChoice, tools: list[Tool], parallel: bool) -> ToolUse:
-    match choice:
-        case ToolChoice(type="function", function=function) if function:
-            return ToolUse(_named([function.name], tools), "required", False)
-        case ToolChoice(type="allowed_tools", allowed_tools=allowed) if allowed:
-            return ToolUse(_named([each.function.name for each in allowed.tools], tools), allowed.mode, parallel)
-    raise BadRequest(f"A tool_choice of type {choice.type} needs {choice.type}.", param=f"tool_choice.{choice.type}")
-
-
-def _named(names: list[str], tools: list[Tool]) -> tuple[Tool, ...]:
-    known = {tool.name: tool for tool in tools}
-    for name in names:
-        if name not in known:
-            raise BadRequest(
-                f"tool_choice names {name[:80]!r}, and the tools are: {', '.join(known)[:300]}.", param="tool_choice"
-            )
-    return tuple(known[name] for name in names)
-
-
-def _variables(given: dict[str, Any]) -> dict[str, Any]:
-    """What is left for the chat template once its switches for thinking are taken out."""
-    variables = {name: value for name, value in given.items() if name not in _SWITCHES}
-    for name, value in variables.items():
-        where = f"chat_template_kwargs.{name[:60]}"
-        if name in _RESERVED or not name.isidentifier():
-            raise BadRequest(f"{where} cannot be set: it is not the client's to choose.", param=where)
-        if value is not None and not isinstance(value, str | int | float | bool):
-            raise BadRequest(f"{where} must be a string, a number or a boolean.", param=where)
-        if isinstance(value, str):
-            encodable(value, where)
-    return variables

@@ -5,13 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from fathom.api.openai.controls import ReasoningFields
 from fathom.api.openai.fields import INT64, UNSUPPORTED, SamplingFields, UnsupportedSampling
+from fathom.api.tool_use import MOST_TOOLS, NAME
 
-_MOST_TOOLS = 128
 _MOST_MESSAGES = 4096
-_NAME = r"^[A-Za-z0-9_.-]{1,64}$"
-
-Level = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class _Open(BaseModel):
@@ -52,13 +50,13 @@ class ChatMessage(_Open):
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
-    tool_calls: list[CallOfTurn] | None = Field(None, max_length=_MOST_TOOLS, fail_fast=True)
+    tool_calls: list[CallOfTurn] | None = Field(None, max_length=MOST_TOOLS, fail_fast=True)
     tool_call_id: str | None = None
     prefix: bool | None = None
 
 
 class FunctionTool(_Open):
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=NAME)
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
@@ -80,7 +78,7 @@ class NamedTool(_Open):
 
 class AllowedTools(_Open):
     mode: Literal["auto", "required"] = "auto"
-    tools: list[NamedTool] = Field(min_length=1, max_length=_MOST_TOOLS, fail_fast=True)
+    tools: list[NamedTool] = Field(min_length=1, max_length=MOST_TOOLS, fail_fast=True)
 
 
 class ToolChoice(_Open):
@@ -91,41 +89,16 @@ class ToolChoice(_Open):
     allowed_tools: AllowedTools | None = None
 
 
-class Thinking(_Open):
-    """As DeepSeek and Anthropic spell it. `budget_tokens`: the most tokens of trace."""
-
-    type: Literal["enabled", "disabled", "adaptive"]
-    budget_tokens: int | None = Field(None, ge=0, lt=INT64)
-
-
-class ReasoningOptions(_Open):
-    """As OpenRouter spells it. `exclude` hides the trace."""
-
-    effort: Level | None = None
-    max_tokens: int | None = Field(None, ge=0, lt=INT64)
-    exclude: bool | None = None
-    enabled: bool | None = None
-
-
-class Conversation(_Open):
+class Conversation(ReasoningFields):
     """Messages, and what decides how they become a prompt and whether the model thinks."""
 
     model: str
     messages: list[ChatMessage] = Field(min_length=1, max_length=_MOST_MESSAGES, fail_fast=True)
-    tools: list[ChatTool] | None = Field(None, max_length=_MOST_TOOLS, fail_fast=True)
+    tools: list[ChatTool] | None = Field(None, max_length=MOST_TOOLS, fail_fast=True)
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-
-    thinking: Thinking | None = None
-    reasoning_effort: Level | None = None
-    reasoning: ReasoningOptions | None = None
-    enable_thinking: bool | None = None
-    thinking_budget: int | None = Field(None, ge=0, lt=INT64)
-    thinking_token_budget: int | None = Field(None, ge=0, lt=INT64)
-    include_reasoning: bool | None = None
 
 
 class ChatRequest(Conversation, SamplingFields, UnsupportedSampling):

@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from fathom.api.openai import shared
-from fathom.api.openai.chat import reasoning
+from fathom.api.openai import controls, shared
 from fathom.api.openai.chat.schemas import ChatRequest
 from fathom.api.openai.chat.translate import INLINE_BEGIN, INLINE_END, TRACE_KEYS, ending, logprobs_body
 from fathom.core.events import (
@@ -36,7 +35,7 @@ class ChatStream:
     """Events to frames of one streamed completion. `fields`: the setting reasoning.fields."""
 
     def __init__(self, body: ChatRequest, completion_id: str, fields: str) -> None:
-        self._show_trace = reasoning.visible(body)
+        self._show_trace = controls.visible(body)
         self._with_logprobs, self._with_ids = bool(body.logprobs), bool(body.return_token_ids)
         self._with_usage = body.wants_usage
         self._finished: list[Finished] = []

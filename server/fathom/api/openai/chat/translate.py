@@ -6,8 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from fathom.api.openai import fields, shared
-from fathom.api.openai.chat import reasoning
+from fathom.api.openai import controls, fields, shared
 from fathom.api.openai.chat.prompt import chat_prompt
 from fathom.api.openai.chat.schemas import ChatRequest
 from fathom.core.errors import BadRequest
@@ -47,7 +46,7 @@ def to_generation(body: ChatRequest, request_id: str, adapter: str | None) -> Ge
             max_tokens=body.max_completion_tokens or body.max_tokens,
             logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         ),
-        reasoning=reasoning.control(body),
+        reasoning=controls.control(body),
         structure=fields.structure_of(body),
         adapter=adapter,
         n=body.choices,
@@ -91,8 +90,8 @@ def ending(event: Finished) -> dict[str, str]:
 
 def logprobs_body(content: Sequence[TokenLogprob], trace: Sequence[TokenLogprob]) -> dict[str, Any]:
     """OpenAI's object, and DeepSeek's name for the tokens of the trace."""
-    body: dict[str, Any] = {"content": [_logprob(each) for each in content] if content else None, "refusal": None}
-    return body | ({"reasoning_content": [_logprob(each) for each in trace]} if trace else {})
+    body: dict[str, Any] = {"content": [shared.logprob(each) for each in content] if content else None, "refusal": None}
+    return body | ({"reasoning_content": [shared.logprob(each) for each in trace]} if trace else {})
 
 
 @dataclass(slots=True)
@@ -123,7 +122,7 @@ class _Choice:
 
     def body(self, request: ChatRequest, trace_keys: tuple[str, ...]) -> dict[str, Any]:
         assert self.finished is not None, "an engine ends every choice with Finished, or raises"
-        shown = self.trace if reasoning.visible(request) else []
+        shown = self.trace if controls.visible(request) else []
         choice = {
             "index": self.index,
             "message": self._message("".join(piece.text for piece in shown), trace_keys),
@@ -149,14 +148,3 @@ class _Choice:
             [each for piece in self.text for each in piece.logprobs],
             [each for piece in shown for each in piece.logprobs],
         )
-
-
-def _logprob(each: TokenLogprob) -> dict[str, Any]:
-    return {
-        "token": each.text,
-        "logprob": each.logprob,
-        "bytes": list(each.raw),
-        "top_logprobs": [
-            {"token": other.text, "logprob": other.logprob, "bytes": list(other.raw)} for other in each.top
-        ],
-    }

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from fathom.api.fields import encodable
 from fathom.api.openai import fields
 from fathom.api.openai.completions.choices import Choices, Piece, whole
 from fathom.api.openai.completions.schemas import CompletionRequest
@@ -146,7 +147,7 @@ def _check(body: CompletionRequest, prompts: Sequence[Text | TokenIds], fills: b
 
 
 def _check_suffix(body: CompletionRequest, prompts: Sequence[Text | TokenIds], fills: bool) -> None:
-    fields.encodable(body.suffix or "", "suffix")
+    encodable(body.suffix or "", "suffix")
     if not fills:
         raise Unsupported(
             f"suffix is not supported: {body.model[:200]!r} was not trained to fill in the middle. "

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from fathom.api.fields import encodable
 from fathom.api.openai.embeddings.schemas import EmbeddingsRequest
-from fathom.api.openai.fields import encodable
 from fathom.core.engine import Embedding
 from fathom.core.generation import Text, TokenIds
 

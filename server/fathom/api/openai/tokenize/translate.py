@@ -1,8 +1,8 @@
 """Tokenize requests to canonical prompts."""
 
-from fathom.api.openai import fields
+from fathom.api.fields import encodable
 from fathom.api.openai.chat.prompt import chat_prompt
-from fathom.api.openai.chat.reasoning import control
+from fathom.api.openai.controls import control
 from fathom.api.openai.tokenize.schemas import TokenizeChat, TokenizeText
 from fathom.core.errors import BadRequest
 from fathom.core.generation import Prompt, ReasoningControl, Text
@@ -14,4 +14,4 @@ def to_prompt(body: TokenizeText | TokenizeChat) -> tuple[Prompt, ReasoningContr
         if body.prompt is not None:
             raise BadRequest("prompt and messages are both there. Send one of them.", param="prompt")
         return chat_prompt(body), control(body)
-    return Text(fields.encodable(body.prompt, "prompt"), body.add_special_tokens is not False), ReasoningControl()
+    return Text(encodable(body.prompt, "prompt"), body.add_special_tokens is not False), ReasoningControl()

@@ -9,8 +9,9 @@ from fathom.core.events import Accepted, Echo, Event, Finished, TextDelta, Token
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.openai_schema import Json, check_text_completion
+from tests.openai_schema import check_text_completion
 from tests.openai_stream import check_text_stream, read_events
+from tests.schemas.published import Json
 
 LISTS = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
 

@@ -1,6 +1,6 @@
 import pytest
-from fathom.api.openai.chat.reasoning import control
 from fathom.api.openai.chat.schemas import ChatRequest
+from fathom.api.openai.controls import control
 from fathom.core.errors import BadRequest
 from fathom.core.generation import ReasoningControl
 

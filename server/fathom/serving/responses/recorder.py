@@ -1,0 +1,148 @@
+"""Writes runs to the store, all of them together: one transaction for whatever came since the last one."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from fathom.core.errors import StoreUnavailable
+from fathom.serving.responses.run import SURPRISE, Ending, Run
+from fathom.store.database import Database, Work
+from fathom.store.events import KeptEvent
+from fathom.telemetry import metrics
+
+log = structlog.get_logger()
+
+EVERY = 0.5
+"""Seconds between two writes of what runs produce."""
+
+PATIENCE = 10.0
+"""Seconds that clients wait for the end of a response to be stored before they are told that it could not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What there was of a run at one moment: it may go on while that is written."""
+
+    run: Run
+    mark: int
+    ending: Ending | None
+    begun: bool
+    events: list[KeptEvent]
+
+
+class Recorder:
+    """The only writer of rows whose responses this server is making."""
+
+    def __init__(self, database: Database, owner: str, expiry: Callable[[], int]) -> None:
+        self._database, self._owner, self._expiry = database, owner, expiry
+        self.freed: Callable[[], None] = lambda: None  # told when a run has left
+        self._runs: dict[str, Run] = {}
+        self._ended: dict[str, float] = {}  # since when an end waits to be stored
+        self._hurry = asyncio.Event()
+
+    @property
+    def background(self) -> int:
+        """How many background responses run here."""
+        return sum(run.background for run in self._runs.values())
+
+    def ids(self) -> Collection[str]:
+        """Of all that runs here."""
+        return self._runs.keys()
+
+    def find(self, tenant: str, response_id: str) -> Run | None:
+        run = self._runs.get(response_id)
+        return run if run and run.tenant == tenant else None
+
+    def watch(self, run: Run) -> None:
+        self._runs[run.id] = run
+
+    def tell(self) -> None:
+        """There is something that should not wait."""
+        self._hurry.set()
+
+    async def work(self) -> None:
+        """Write for ever."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY):  # wait_for of Python 3.11 may swallow that we are cancelled
+                    await self._hurry.wait()
+            self._hurry.clear()
+            if not await self.flush():
+                await asyncio.sleep(EVERY)
+
+    async def stop(self) -> None:
+        """End what runs: what nobody has seen goes back to the queue."""
+        runs = list(self._runs.values())
+        await asyncio.gather(*(run.stopped("stopped" if run.begun else "released") for run in runs))
+        await self.flush()
+
+    async def flush(self) -> bool:
+        """Write all that is there. Returns whether the store took it."""
+        dirty = [run for run in self._runs.values() if run.dirty]
+        if not dirty:
+            return True
+        if await self._write(dirty):
+            return True
+        taken = [await self._write([run]) for run in dirty] if len(dirty) > 1 else [False]
+        return all(taken)
+
+    async def _write(self, runs: Sequence[Run]) -> bool:
+        pieces = [_Piece(run, run.mark, run.ending, run.begun or run.produces, run.unsaved()) for run in runs]
+        try:
+            async with self._database.transaction() as work:
+                ours = [await self._save(work, piece) for piece in pieces]
+        except StoreUnavailable as error:
+            self._give_up(runs, error)
+            return False
+        except Exception:  # a bug of ours: it costs the run that has it, and not those beside it
+            log.exception("responses not stored", response_ids=[run.id for run in runs][:10])
+            if len(runs) == 1:
+                runs[0].lose()
+                runs[0].close(SURPRISE)
+                self._leave(runs[0])
+            return False
+        for piece, is_ours in zip(pieces, ours, strict=True):
+            self._saved(piece, is_ours)
+        return True
+
+    async def _save(self, work: Work, piece: _Piece) -> bool:
+        """Returns whether the row was still ours."""
+        run = piece.run
+        if piece.ending == "lost":
+            return False
+        if piece.ending == "released":
+            return await work.responses.release(run.id, self._owner)
+        ours = await work.responses.note(run.id, self._owner, piece.events, piece.begun)
+        if not piece.ending or not ours:
+            return ours
+        body = run.transcript.body()
+        output, status = body.pop("output"), body["status"]
+        return await work.responses.finish(run.id, status, body, output, self._expiry(), self._owner, run.last())
+
+    def _saved(self, piece: _Piece, ours: bool) -> None:
+        if not ours:
+            piece.run.lose()
+            self._leave(piece.run)
+        elif piece.ending:
+            piece.run.close()
+            self._leave(piece.run)
+        else:
+            piece.run.saved(piece.mark, begun=piece.begun)
+
+    def _leave(self, run: Run) -> None:
+        metrics.RESPONSES.labels(ending=run.ending).inc()
+        self._runs.pop(run.id, None)
+        self._ended.pop(run.id, None)
+        self.freed()
+
+    def _give_up(self, runs: Sequence[Run], error: StoreUnavailable) -> None:
+        """Tell those who have waited long enough. The end is still stored as soon as that can be done."""
+        now = time.monotonic()
+        for run in runs:
+            if run.ended and not run.over and now - self._ended.setdefault(run.id, now) > PATIENCE:
+                log.warning("response not stored", response_id=run.id, reason=error.message)
+                run.close(error)

@@ -1,0 +1,27 @@
+"""The servers that share this database, and when each was last seen."""
+
+from sqlalchemy import delete, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fathom.store.tables import servers
+
+_BEAT = text(
+    "INSERT INTO servers (id, seen_at) VALUES (:id, :now) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at"
+)
+
+
+class ServerRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def beat(self, id: str, now: int) -> None:
+        """`id` is alive. `now` in milliseconds since the epoch."""
+        await self._connection.execute(_BEAT, {"id": id, "now": now})
+
+    async def all(self) -> dict[str, int]:
+        """When each was last seen."""
+        rows = await self._connection.execute(select(servers.c.id, servers.c.seen_at))
+        return {id: seen_at for id, seen_at in rows}
+
+    async def remove(self, id: str) -> None:
+        await self._connection.execute(delete(servers).where(servers.c.id == id))

@@ -1,0 +1,121 @@
+"""The store fails at the Nth thing that a request asks of it, for every N: once, or from then on until it works again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.failing_store import failing_store
+from tests.faults.clients import Answer, check_answer, check_kept, create, fetched, problems, read, serving, whole
+from tests.running import until
+
+pytestmark = pytest.mark.usefixtures("hurry")
+
+LONG = "word " * 300
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """prepare: while the store works; what it returns goes to the others. act: what is asked of a store that fails.
+    settle: what must be so once it works again."""
+
+    act: Callable[[httpx.Client, str], Answer]
+    prepare: Callable[[httpx.Client], str] = lambda _client: ""
+    settle: Callable[[httpx.Client, str, Answer], None] = lambda client, _id, answer: check_kept(client, answer)
+
+
+def stored(client: httpx.Client) -> str:
+    return str(create(client).id)
+
+
+def running(client: httpx.Client) -> str:
+    id = str(create(client, LONG, background=True).id)
+    until(lambda: fetched(client, id)["status"] == "in_progress", "it runs")
+    return id
+
+
+def delete(client: httpx.Client, id: str) -> Answer:
+    response = client.delete(f"/v1/responses/{id}")
+    return Answer(response.status_code, error=response.json().get("error"))
+
+
+def is_deleted_or_whole(client: httpx.Client, id: str, answer: Answer) -> None:
+    if answer.error:
+        assert fetched(client, id)["output"]
+    else:
+        assert client.get(f"/v1/responses/{id}").status_code == 404
+
+
+def follow(client: httpx.Client, id: str) -> Answer:
+    with client.stream("GET", f"/v1/responses/{id}", params={"stream": "true"}) as response:
+        return read(response)
+
+
+SCENARIOS = {
+    "create": Scenario(lambda client, _: create(client)),
+    "create a stream": Scenario(lambda client, _: create(client, stream=True)),
+    "create in the background": Scenario(lambda client, _: create(client, background=True)),
+    "create a stream in the background": Scenario(lambda client, _: create(client, background=True, stream=True)),
+    "go on": Scenario(lambda client, id: create(client, previous_response_id=id, stream=True), stored),
+    "cancel": Scenario(lambda client, id: whole(client.post(f"/v1/responses/{id}/cancel")), running),
+    "delete": Scenario(delete, stored, is_deleted_or_whole),
+    "get": Scenario(lambda client, id: whole(client.get(f"/v1/responses/{id}")), stored),
+    "follow": Scenario(follow, stored),
+}
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "until it is repaired"])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_wherever_the_store_fails_the_client_is_told_what_is_so(database_url, name, lasting):
+    scenario = SCENARIOS[name]
+    with serving(database_url, delay=0.001) as client:
+        at, refused = 1, 0
+        while True:
+            prepared = scenario.prepare(client)
+            with failing_store(at, lasting=lasting) as faults:
+                answer = scenario.act(client, prepared)
+            if faults.seen < at:
+                break
+            check_answer(answer)
+            refused += bool(answer.error)
+            scenario.settle(client, prepared, answer)
+            assert problems(database_url) == []
+            assert create(client).end == "completed"
+            at += 1
+        scenario.settle(client, prepared, answer)
+    print(f"{name}: {at - 1} places, {refused} refused")
+    assert at > 3
+    assert refused > 0
+
+
+def test_what_is_not_stored_does_not_need_the_store(database_url):
+    chat: Any = {"model": "scripted", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 20}
+    with serving(database_url) as client, failing_store(1, lasting=True) as faults:
+        assert create(client).status == 503
+        for _ in range(5):
+            assert create(client, store=False).end == "completed"
+            assert create(client, store=False, stream=True).end == "completed"
+            assert client.post("/v1/chat/completions", json=chat).status_code == 200
+            assert client.post("/v1/messages", json=chat).status_code == 200
+            assert (
+                client.post("/v1/responses/input_tokens", json={"model": "scripted", "input": "hi"}).status_code == 200
+            )
+        assert client.get("/readyz").status_code == 200
+        assert faults.seen > 0
+
+
+def test_a_store_that_fails_now_and_then_costs_errors_and_nothing_else(database_url):
+    """Each kind of request many times, at a store that fails at every 7th thing."""
+    with serving(database_url) as client:
+        answers = []
+        for _ in range(10):
+            with failing_store(7):
+                answers.append(create(client, stream=True))
+            with failing_store(7):
+                answers.append(create(client, background=True))
+        for answer in answers:
+            check_answer(answer)
+            check_kept(client, answer)
+        assert problems(database_url) == []

@@ -1,0 +1,61 @@
+"""An engine that says what the test tells it to, and when."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+
+from fathom.core.errors import EngineUnavailable
+from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta
+from fathom.core.generation import GenerationRequest, Text
+
+END = Finished("stop", 1, 1)
+
+
+class Speaker:
+    """asked: prompts by the id of the generation. running, aborted: ids of responses."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, str] = {}
+        self.running: list[str] = []
+        self.aborted: list[str] = []
+        self.ready = True
+        self._lines: defaultdict[str, asyncio.Queue[Event | Exception | None]] = defaultdict(asyncio.Queue)
+
+    def say(self, id: str, *words: str) -> None:
+        for word in words:
+            self._lines[id].put_nowait(TextDelta(word))
+
+    def think(self, id: str, thought: str) -> None:
+        self._lines[id].put_nowait(ReasoningDelta(thought))
+
+    def end(self, id: str) -> None:
+        self._lines[id].put_nowait(END)
+
+    def fail(self, id: str, error: Exception) -> None:
+        self._lines[id].put_nowait(error)
+
+    def hang_up(self, id: str) -> None:
+        self._lines[id].put_nowait(None)
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+        if not self.ready:
+            raise EngineUnavailable("The engine is not ready.")
+        assert isinstance(request.prompt, Text)
+        id = request.id.partition("-")[0]
+        self.asked[request.id] = request.prompt.text
+        self.running.append(id)
+        ended = False
+        try:
+            yield Accepted(1)
+            while not ended:
+                event = await self._lines[id].get()
+                if event is None:
+                    return
+                if isinstance(event, Exception):
+                    raise event
+                ended = event is END
+                yield event
+        finally:
+            self.running.remove(id)
+            if not ended:
+                self.aborted.append(id)

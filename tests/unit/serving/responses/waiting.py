@@ -1,0 +1,22 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+
+
+async def soon(condition: Callable[[], object], what: str) -> None:
+    """Wait for `condition()`, which may be a coroutine function; fail with `what` when it does not come."""
+    for _ in range(500):
+        met = condition()
+        if await met if isawaitable(met) else met:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"not soon: {what}")
+
+
+async def never(awaitable: Awaitable[object], what: str, seconds: float = 0.1) -> None:
+    """Fail with `what` if it comes within `seconds`."""
+    try:
+        came = await asyncio.wait_for(awaitable, seconds)
+    except TimeoutError:
+        return
+    raise AssertionError(f"{what}: {came}")
