@@ -157,6 +157,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+# The kernel sends the signal when the thread that started the server ends: that must be the main one.
 _END_WITH_US = ["setpriv", "--pdeathsig", "INT", "--"] if shutil.which("setpriv") else []
 
 

@@ -139,7 +139,7 @@ def test_parameters_reach_the_engine(client, engine):
         output_config={"format": {"type": "json_schema", "schema": {"type": "object"}}},
     )
     request = engine.requests[-1]
-    assert request.sampling == Sampling(max_tokens=50, temperature=0.5, top_p=0.9, top_k=4)
+    assert request.sampling == Sampling(max_tokens_fit=True, max_tokens=50, temperature=0.5, top_p=0.9, top_k=4)
     assert isinstance(request.prompt, Chat)
     assert [turn.role for turn in request.prompt.messages] == ["system", "user"]
     assert request.prompt.tools.mode == "required"

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import httpx
 import pytest
+from fathom.core.engine import Tokenized
 from fathom.core.errors import EngineUnavailable
 from fathom.core.events import Accepted, Finished, ReasoningDelta, TextDelta
 from fathom.core.generation import Message, ToolCall
@@ -12,7 +13,7 @@ from fathom.engine.scripted_engine import ScriptedEngine
 
 from tests.api import responses
 from tests.api.responses import TOOL, URL, create, get, stream, text_of
-from tests.running import until
+from tests.running import app_running, until
 
 
 def messages(engine: ScriptedEngine) -> tuple[Message, ...]:
@@ -174,11 +175,34 @@ def test_a_response_that_was_cut_is_incomplete(client, engine):
     assert get(client, body["id"]) == body
 
 
-def test_truncation_leaves_out_the_oldest_turns(client, engine):
-    turns = [{"role": "user", "content": word * 3000} for word in "abc"]
-    create(client, input=[{"role": "system", "content": "x" * 9}, *turns], truncation="auto", store=False)
-    assert [each.content[0] for each in messages(engine)][:1] == ["x"]
-    assert client.post(f"{URL}/input_tokens", json={"model": "scripted", "input": "four"}).json()["input_tokens"] == 4
+class ReadsAll(ScriptedEngine):
+    """One token a character, of all messages."""
+
+    async def tokenize(self, prompt, reasoning):
+        text = "".join(message.content for message in prompt.messages)
+        return Tokenized(tuple(map(ord, text)), text)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_truncation_leaves_out_the_oldest_turns(background):
+    with app_running(engine := ReadsAll()) as client:
+        until(lambda: client.get("/readyz").status_code == 200, "the app is ready")
+        turns = [{"role": "user", "content": word * 1500} for word in ("a", "b", "c", "d")]
+        given = [{"role": "system", "content": "Count."}, *turns]
+        body = create(client, input=given, truncation="auto", max_output_tokens=500, background=background)
+        responses.wait_for(client, body["id"], "completed")
+        assert [each.content[0] for each in messages(engine)] == ["C", "c", "d"]
+        listed = client.get(f"{URL}/{body['id']}/input_items").json()["data"]
+        assert len(listed) == 5
+
+
+def test_a_conversation_that_is_too_long_is_not_cut_unasked():
+    with app_running(ReadsAll()) as client:
+        until(lambda: client.get("/readyz").status_code == 200, "the app is ready")
+        body = {"model": "scripted", "input": "x" * 5000, "background": True}
+        answer = client.post(URL, json=body)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["code"] == "context_length_exceeded"
 
 
 def breaks(request):

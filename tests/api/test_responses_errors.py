@@ -10,6 +10,11 @@ from fathom.engine.scripted_engine import ScriptedEngine
 from tests.api.responses import TOOL, URL, create
 from tests.running import app_running, until
 
+
+def nested(levels: int) -> dict:
+    return {"a": nested(levels - 1)} if levels else {}
+
+
 USER = {"role": "user", "content": "x"}
 JSON = {"content-type": "application/json"}
 PICTURE = {"type": "input_image", "image_url": "https://example.com/cat.png"}
@@ -43,6 +48,7 @@ def error(answer) -> dict:
         ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, "input.0.content.0"),
         ({"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}, "input.0.call_id"),
         ({"input": [{"type": "function_call_output", "call_id": "c"}]}, "input.0.output"),
+        ({"input": [{"type": "function_call_output", "call_id": "c", "output": "4"}]}, "input.0.call_id"),
         ({"input": [{"type": "item_reference", "id": "msg_gone"}]}, "input.0.id"),
         ({"input": [{"type": "web_search_call", "id": "ws_1"}]}, "input.0"),
         ({"input": [{"type": "reasoning", "summary": [], "encrypted_content": "x"}]}, "input.0.encrypted_content"),
@@ -68,6 +74,8 @@ def error(answer) -> dict:
         ({"tools": [TOOL, TOOL]}, "tools.1.name"),
         ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "g"}}, "tool_choice"),
         ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [{**TOOL, "parameters": nested(200)}]}, "tools"),
+        ({"tools": [{**TOOL, "parameters": nested(600)}], "background": True}, "tools"),
     ],
 )
 @pytest.mark.parametrize("streamed", [False, True])

@@ -70,7 +70,7 @@ def test_its_tool_loop_reads_the_result(run, script):
 def test_vercels_loop_refers_to_what_is_kept(run, recorder):
     run("ai-openai.mjs", "toolLoop")
     kinds = [item.get("type") for item in recorder.last.body["input"]]
-    assert kinds.count("item_reference") >= 2
+    assert "item_reference" in kinds
     assert "reasoning" not in kinds
 
 

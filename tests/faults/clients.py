@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,11 +40,14 @@ class Answer:
     events: list[Json] = field(default_factory=list)
 
 
-def create(client: httpx.Client, text: str = "one two three", **fields: Any) -> Answer:
+def create(
+    client: httpx.Client, text: str = "one two three", once_begun: Callable[[], None] | None = None, **fields: Any
+) -> Answer:
+    """`once_begun`: called when a stream has given its first event."""
     body = {"model": "scripted", "input": text, **fields}
     if fields.get("stream"):
         with client.stream("POST", "/v1/responses", json=body) as response:
-            return read(response)
+            return read(response, once_begun)
     return whole(client.post("/v1/responses", json=body))
 
 
@@ -57,7 +60,7 @@ def whole(response: httpx.Response) -> Answer:
     return Answer(200, body["id"], body["status"] if ended else None)
 
 
-def read(response: httpx.Response) -> Answer:
+def read(response: httpx.Response, once_begun: Callable[[], None] | None = None) -> Answer:
     """A stream, to its end."""
     if response.status_code != 200:
         return Answer(response.status_code, error=json.loads(response.read())["error"])
@@ -67,6 +70,8 @@ def read(response: httpx.Response) -> Answer:
             assert not answer.end, "something comes behind the end"
             assert not answer.error, "something comes behind an error"
             take(answer, json.loads(line.removeprefix("data: ")))
+            if once_begun and len(answer.events) == 1:
+                once_begun()
     assert answer.end or answer.error, "the stream has neither an end nor an error"
     return answer
 
@@ -95,7 +100,7 @@ def check_kept(client: httpx.Client, answer: Answer) -> None:
     """What the client was told is there, and ends as it was told, or, if it was not told, somehow."""
     if answer.id is None:
         return
-    until(lambda: fetched(client, answer.id)["status"] not in UNENDED, "it ends")
+    until(lambda: has_ended(client, str(answer.id)), "it ends")
     status = fetched(client, answer.id)["status"]
     assert status == answer.end if answer.end else status in ("completed", "failed", "cancelled")
     with client.stream("GET", f"/v1/responses/{answer.id}", params={"stream": "true"}) as response:
@@ -105,6 +110,13 @@ def check_kept(client: httpx.Client, answer: Answer) -> None:
     assert numbers == sorted(set(numbers))
     told = {event["sequence_number"]: event for event in answer.events if event["type"] != "error"}
     assert all(told.get(event["sequence_number"], event) == event for event in replayed.events)
+
+
+def has_ended(client: httpx.Client, id: str) -> bool:
+    """Whether it is told as ended. One whose end waits for the store is not told at all."""
+    response = client.get(f"/v1/responses/{id}")
+    assert response.status_code in (200, 503, 507), response.text
+    return response.status_code == 200 and response.json()["status"] not in UNENDED
 
 
 def fetched(client: httpx.Client, id: str | None) -> Json:

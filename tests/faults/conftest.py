@@ -1,5 +1,5 @@
 import pytest
-from fathom.serving.responses import queue, recorder
+from fathom.serving.responses import queue, recorder, service
 
 from tests.databases import database_url as database_url
 
@@ -10,3 +10,10 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "EVERY", 0.05)
     monkeypatch.setattr(recorder, "PATIENCE", 0.5)
     monkeypatch.setattr(queue, "EVERY", 0.05)
+    monkeypatch.setattr(service, "_LOOK_EVERY", 0.05)
+
+
+@pytest.fixture
+def patience(hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As clients have it in earnest."""
+    monkeypatch.setattr(recorder, "PATIENCE", 10.0)

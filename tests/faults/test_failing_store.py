@@ -1,12 +1,14 @@
-"""The store fails at the Nth thing that a request asks of it, for every N: once, or from then on until it works again."""
+"""The store fails at the Nth thing that a request asks of it, for every N: once, or until it is repaired."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.databases import needs_postgresql, new_postgres_database
 from tests.failing_store import failing_store
 from tests.faults.clients import Answer, check_answer, check_kept, create, fetched, problems, read, serving, whole
 from tests.running import until
@@ -19,11 +21,12 @@ LONG = "word " * 300
 @dataclass(frozen=True)
 class Scenario:
     """prepare: while the store works; what it returns goes to the others. act: what is asked of a store that fails.
-    settle: what must be so once it works again."""
+    settle: what must be so once it works again. delay: seconds before each word."""
 
     act: Callable[[httpx.Client, str], Answer]
     prepare: Callable[[httpx.Client], str] = lambda _client: ""
     settle: Callable[[httpx.Client, str, Answer], None] = lambda client, _id, answer: check_kept(client, answer)
+    delay: float = 0.0
 
 
 def stored(client: httpx.Client) -> str:
@@ -59,18 +62,32 @@ SCENARIOS = {
     "create in the background": Scenario(lambda client, _: create(client, background=True)),
     "create a stream in the background": Scenario(lambda client, _: create(client, background=True, stream=True)),
     "go on": Scenario(lambda client, id: create(client, previous_response_id=id, stream=True), stored),
-    "cancel": Scenario(lambda client, id: whole(client.post(f"/v1/responses/{id}/cancel")), running),
+    "cancel": Scenario(lambda client, id: whole(client.post(f"/v1/responses/{id}/cancel")), running, delay=0.003),
     "delete": Scenario(delete, stored, is_deleted_or_whole),
     "get": Scenario(lambda client, id: whole(client.get(f"/v1/responses/{id}")), stored),
     "follow": Scenario(follow, stored),
 }
 
 
-@pytest.mark.parametrize("lasting", [False, True], ids=["once", "until it is repaired"])
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_wherever_the_store_fails_the_client_is_told_what_is_so(database_url, name, lasting):
+def test_wherever_the_store_fails_the_client_is_told_what_is_so(tmp_path: Path, name: str) -> None:
+    fail_everywhere(f"sqlite+aiosqlite:///{tmp_path}/fathom.db", name, lasting=False)
+
+
+@needs_postgresql
+@pytest.mark.parametrize("name", ["create", "go on", "cancel"])
+def test_postgresql_is_not_different(name: str) -> None:
+    fail_everywhere(new_postgres_database(), name, lasting=False)
+
+
+@pytest.mark.parametrize("name", ["create", "go on"])
+def test_wherever_the_store_begins_to_fail_for_good_the_client_is_told_what_is_so(tmp_path: Path, name: str) -> None:
+    fail_everywhere(f"sqlite+aiosqlite:///{tmp_path}/fathom.db", name, lasting=True)
+
+
+def fail_everywhere(url: str, name: str, *, lasting: bool) -> None:
     scenario = SCENARIOS[name]
-    with serving(database_url, delay=0.001) as client:
+    with serving(url, delay=scenario.delay) as client:
         at, refused = 1, 0
         while True:
             prepared = scenario.prepare(client)
@@ -81,7 +98,7 @@ def test_wherever_the_store_fails_the_client_is_told_what_is_so(database_url, na
             check_answer(answer)
             refused += bool(answer.error)
             scenario.settle(client, prepared, answer)
-            assert problems(database_url) == []
+            assert problems(url) == []
             assert create(client).end == "completed"
             at += 1
         scenario.settle(client, prepared, answer)
@@ -90,7 +107,7 @@ def test_wherever_the_store_fails_the_client_is_told_what_is_so(database_url, na
     assert refused > 0
 
 
-def test_what_is_not_stored_does_not_need_the_store(database_url):
+def test_what_is_not_stored_does_not_need_the_store(database_url: str) -> None:
     chat: Any = {"model": "scripted", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 20}
     with serving(database_url) as client, failing_store(1, lasting=True) as faults:
         assert create(client).status == 503
@@ -106,8 +123,7 @@ def test_what_is_not_stored_does_not_need_the_store(database_url):
         assert faults.seen > 0
 
 
-def test_a_store_that_fails_now_and_then_costs_errors_and_nothing_else(database_url):
-    """Each kind of request many times, at a store that fails at every 7th thing."""
+def test_a_store_that_fails_now_and_then_costs_errors_and_nothing_else(database_url: str) -> None:
     with serving(database_url) as client:
         answers = []
         for _ in range(10):

@@ -1,4 +1,6 @@
 import asyncio
+import itertools
+import random
 import sqlite3
 import stat
 import time
@@ -61,23 +63,43 @@ async def test_what_raises_leaves_nothing(database: Database, database_url: str)
 
 async def test_what_is_cancelled_leaves_nothing_and_is_in_nobodys_way(database: Database, database_url: str) -> None:
     before = await dump(database_url)
-    reached = asyncio.Event()
+    under_way = asyncio.Event()
 
     async def never_done() -> None:
         async with database.transaction() as work:
-            for number in range(100_000):
+            for number in itertools.count():
                 await work.responses.add(queued(f"resp_{number}"), [])
-                reached.set()
+                under_way.set()
+                await work.responses.queued()
 
-    for _ in range(5):
-        reached.clear()
-        task = asyncio.create_task(never_done())
-        await reached.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    assert await dump(database_url) == before
+    tasks = []  # kept, and with them whatever their errors hold on to
+    for number in range(40):
+        async with asyncio.timeout(5):
+            under_way.clear()
+            tasks.append(asyncio.create_task(never_done()))
+            await under_way.wait()
+            await asyncio.sleep(number / 10_000)
+            tasks[-1].cancel()
+            await asyncio.wait(tasks)
+            assert await dump(database_url) == before
+    assert all(task.cancelled() for task in tasks)
     await add(database, queued())
+
+
+async def test_clients_that_leave_at_any_moment_use_up_no_connection(database: Database) -> None:
+    async def one(number: int) -> None:
+        async with (database.reading if number % 3 else database.transaction)() as work:
+            await work.responses.queued()
+            await work.servers.all()
+
+    chance = random.Random(7)
+    for _ in range(8):
+        tasks = [asyncio.create_task(one(number)) for number in range(40)]
+        for task in tasks:
+            asyncio.get_running_loop().call_later(chance.random() * 0.05, task.cancel)
+        await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(one(number) for number in range(60)))
 
 
 async def test_a_key_that_is_taken_is_a_bug_and_not_an_outage(database: Database) -> None:

@@ -15,7 +15,7 @@ async def everything(work: Work) -> None:
     await work.responses.add(queued("resp_new"), [item("a"), item("b")], events(0, 1))
     await work.responses.prolong(TENANT, "resp_done", 99_000)
     await work.responses.note("resp_running", "server-1", events(0, 1), begun=True)
-    await work.responses.finish("resp_running", "completed", {}, [item("c")], 1, "server-1", events(2)[0])
+    await work.responses.finish("resp_running", "completed", {}, [item("c")], 1, "server-1", events(2))
     await work.responses.release("resp_other", "server-1")
     await work.responses.claim("server-2", 10)
     await work.responses.delete(TENANT, "resp_done")

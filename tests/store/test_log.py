@@ -63,7 +63,7 @@ async def test_a_response_that_is_not_there_cannot_be_noted_or_finished(database
     before = await dump(database_url)
     async with database.transaction() as work:
         assert not await work.responses.note("resp_1", "server-1", events(0), begun=True)
-        assert not await work.responses.finish("resp_1", "failed", {}, [item("a")], 1, None, events(0)[0])
+        assert not await work.responses.finish("resp_1", "failed", {}, [item("a")], 1, None, events(0))
     assert await dump(database_url) == before
 
 
@@ -72,7 +72,7 @@ async def test_a_finished_response_has_its_output_its_last_event_and_no_owner(da
     await note(database, 0)
     async with database.transaction() as work:
         assert await work.responses.finish(
-            "resp_1", "completed", {"status": "completed"}, [item("out")], 12_000, "server-1", events(1)[0]
+            "resp_1", "completed", {"status": "completed"}, [item("out")], 12_000, "server-1", events(1)
         )
         assert await work.responses.output("resp_1") == [item("out")]
         assert await work.responses.input("resp_1") == [item("in")]
@@ -87,7 +87,7 @@ async def test_what_is_not_ours_is_not_finished(database: Database, database_url
     await add(database, row)
     before = await dump(database_url)
     async with database.transaction() as work:
-        assert not await work.responses.finish("resp_1", "failed", {"x": 1}, [item("a")], 1, "server-1", events(0)[0])
+        assert not await work.responses.finish("resp_1", "failed", {"x": 1}, [item("a")], 1, "server-1", events(0))
     assert await dump(database_url) == before
 
 
@@ -108,7 +108,7 @@ async def test_of_several_who_finish_it_one_does(database: Database, database_ur
     async def finish(at: Database, number: int) -> bool:
         async with at.transaction() as work:
             return await work.responses.finish(
-                "resp_1", "completed", {"by": number}, [item(f"by_{number}")], 1, None, events(number)[0]
+                "resp_1", "completed", {"by": number}, [item(f"by_{number}")], 1, None, events(number)
             )
 
     won = await asyncio.gather(*(finish((database, other)[number % 2], number) for number in range(8)))

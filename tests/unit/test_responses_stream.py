@@ -93,7 +93,13 @@ def cancelled() -> Events:
     return numbered(*queued, life("cancelled", status="cancelled", **fields))
 
 
-@pytest.mark.parametrize("events", [RIGHT, FAILING, summarized(), not_kept(), cancelled()])
+def lost(kind: str = "failed", number: int = 1_000_005) -> Events:
+    """A stream whose server is gone in the middle of an item."""
+    end = {"response": {**FAILED, "output": []}} if kind == "failed" else {"response": {**RESPONSE, "output": []}}
+    return [*RIGHT[:5], *numbered({"type": f"response.{kind}", **end}, start=number)]
+
+
+@pytest.mark.parametrize("events", [RIGHT, FAILING, summarized(), not_kept(), cancelled(), lost()])
 def test_right_streams_pass(events):
     check_stream(events)
 
@@ -101,6 +107,25 @@ def test_right_streams_pass(events):
 @pytest.mark.parametrize("after", range(len(RIGHT)))
 def test_a_stream_may_be_taken_up_after_any_event(after):
     check_stream(RIGHT[after + 1 :], after)
+
+
+def test_a_lost_stream_may_be_taken_up_at_its_end():
+    check_stream(lost()[5:], after=4)
+    check_stream(lost()[3:], after=2)
+
+
+@pytest.mark.parametrize(
+    ("events", "says"),
+    [
+        (lost(number=5), "ends while an item is open"),
+        (lost(number=99), "^sequence_number"),
+        (lost("completed"), "^sequence_number"),
+        ([*lost()[:3], *lost()[4:]], "^sequence_number"),
+    ],
+)
+def test_only_a_response_that_was_lost_jumps_to_its_end(events, says):
+    with pytest.raises(AssertionError, match=says):
+        check_stream(events)
 
 
 def without(number: int, events: Events = RIGHT) -> Events:

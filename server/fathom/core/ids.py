@@ -12,7 +12,7 @@ _last = 0
 def new_id(kind: str) -> str:
     """`kind` and an underscore come first. Later ids of one process sort behind earlier ones, even if the clock is set
     back."""
-    global _last  # noqa: PLW0603 - one counter for the process is the point
+    global _last
     with _lock:
         _last = max(_last + 1, (time.time_ns() // 1_000_000) << 16)
         return f"{kind}_{_last:016x}{secrets.token_hex(8)}"

@@ -1,6 +1,8 @@
 """SQLAlchemy's engines: of each database one that writes and one that reads."""
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,5 +82,11 @@ def _sqlite(url: URL, begin: str, connections: int, pragmas: Sequence[str]) -> A
     @event.listens_for(engine.sync_engine, "begin")
     def begin_now(connection: Connection) -> None:
         connection.exec_driver_sql(f"BEGIN {begin}")
+
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def let_go(connection: Any, _record: object, _error: object) -> None:
+        """Of one whose user was cancelled. Closed as it is, it would keep its lock for as long as a cursor lives."""
+        with suppress(sqlite3.Error):
+            connection.rollback()
 
     return engine

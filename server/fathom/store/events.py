@@ -19,6 +19,7 @@ class KeptEvent(NamedTuple):
     data: bytes
 
 
+_LEVEL = 1  # events repeat themselves so much that more work saves little
 _decoder = msgspec.msgpack.Decoder(list[KeptEvent])
 
 
@@ -35,7 +36,7 @@ class EventLog:
         """One segment; nothing where there are no events."""
         if not events:
             return
-        data = zlib.compress(msgspec.msgpack.encode(events))
+        data = zlib.compress(msgspec.msgpack.encode(events), _LEVEL)
         segment = {"response_id": response_id, "first": events[0].number, "last": events[-1].number, "data": data}
         await self._connection.execute(insert(response_events).values(segment))
 

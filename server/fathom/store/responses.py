@@ -155,17 +155,16 @@ class ResponseRepository:
         output: Sequence[Json],
         expires_at: int,
         owner: str | None,
-        event: KeptEvent | None = None,
+        events: Sequence[KeptEvent] = (),
     ) -> bool:
-        """End it, once. owner: None is whoever has it, or nobody yet. event: the last one of its log. False, and
+        """End it, once. owner: None is whoever has it, or nobody yet. events: the last ones of its log. False, and
         nothing is written, if it has ended before or is not `owner`'s any more."""
         unended = (responses.c.id == id, responses.c.status.in_(UNENDED))
-        last = [event] if event else []
         end = {"status": status, "body": body, "expires_at": expires_at, "request": None, "owner": None}
-        finished = await self._update(*(unended if owner is None else _made_by(owner, id)), **end, **_number(last))
+        finished = await self._update(*(unended if owner is None else _made_by(owner, id)), **end, **_number(events))
         if finished:
             await self._items.add(id, "output", output)
-            await self._log.append(id, last)
+            await self._log.append(id, events)
         return finished
 
     async def orphans(self) -> list[StoredResponse]:

@@ -20,14 +20,18 @@ async def end(
     database: Database, dialect: Dialect, stored: StoredResponse, how: How, expires_at: int, owner: str | None
 ) -> bool:
     """Returns False, and changes nothing, if it has ended or is not `owner`'s any more (None: whoever has it)."""
-    transcript = dialect.transcript(replace(stored, next_number=stored.next_number + GAP))
-    last = how(transcript)[-1]
-    assert last.kept is not None, "the last frame is always kept"
-    body = transcript.body()
-    output = body.pop("output")
-    event = KeptEvent(last.number, last.kind, last.kept)
     async with database.transaction() as work:
-        return await work.responses.finish(stored.id, body["status"], body, output, expires_at, owner, event)
+        found = await work.responses.get(stored.tenant, stored.id)  # it may have been begun since it was read
+        if found is None or found.ended:
+            return False
+        gap = GAP if found.owner else 0
+        transcript = dialect.transcript(replace(found, next_number=found.next_number + gap))
+        last = how(transcript)[-1]
+        assert last.kept is not None, "the last frame is always kept"
+        body = transcript.body()
+        output = body.pop("output")
+        event = KeptEvent(last.number, last.kind, last.kept)
+        return await work.responses.finish(found.id, body["status"], body, output, expires_at, owner, [event])
 
 
 def now() -> int:

@@ -57,6 +57,8 @@ class Queue:
                 await self._fill()
             except StoreUnavailable as error:
                 log.warning("queue", reason=error.message)
+            except Exception:  # a bug of ours must not end the queue for all; what it left is found by the upkeep
+                log.exception("queue")
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):  # wait_for of Python 3.11 may swallow that we are cancelled
                     await self._news.wait()

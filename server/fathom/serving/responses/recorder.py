@@ -116,12 +116,11 @@ class Recorder:
             return False
         if piece.ending == "released":
             return await work.responses.release(run.id, self._owner)
-        ours = await work.responses.note(run.id, self._owner, piece.events, piece.begun)
-        if not piece.ending or not ours:
-            return ours
+        if not piece.ending:
+            return await work.responses.note(run.id, self._owner, piece.events, piece.begun)
         body = run.transcript.body()
         output, status = body.pop("output"), body["status"]
-        return await work.responses.finish(run.id, status, body, output, self._expiry(), self._owner, run.last())
+        return await work.responses.finish(run.id, status, body, output, self._expiry(), self._owner, piece.events)
 
     def _saved(self, piece: _Piece, ours: bool) -> None:
         if not ours:

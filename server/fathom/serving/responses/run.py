@@ -58,9 +58,14 @@ class Run:
         return self._over.is_set()
 
     @property
+    def told(self) -> bool:
+        """Its last frame can be seen."""
+        return self.transcript.terminal and self._visible == len(self._log)
+
+    @property
     def dirty(self) -> bool:
         """There is something for the store."""
-        return self.ended or self._saved < len(self._log)
+        return self.ended or self._saved < self.mark
 
     @property
     def first(self) -> int:
@@ -69,8 +74,8 @@ class Run:
 
     @property
     def mark(self) -> int:
-        """How long the log is now, for `saved`."""
-        return len(self._log)
+        """How long the log is now, for `saved`. Its last frame is stored with its end, and not before."""
+        return len(self._log) - (self.transcript.terminal and not self.ended)
 
     @property
     def produces(self) -> bool:
@@ -78,14 +83,9 @@ class Run:
         return len(self._log) > self._opening
 
     def unsaved(self) -> list[KeptEvent]:
-        """What the store does not have yet, without the last frame, which is stored with the end."""
-        until = len(self._log) - self.transcript.terminal
-        return [KeptEvent(each.number, each.kind, each.kept) for each in self._log[self._saved : until] if each.kept]
-
-    def last(self) -> KeptEvent | None:
-        """The last frame of all, if it was made."""
-        frame = self._log[-1] if self.transcript.terminal else None
-        return KeptEvent(frame.number, frame.kind, frame.kept) if frame and frame.kept else None
+        """What the store does not have yet."""
+        frames = self._log[self._saved : self.mark]
+        return [KeptEvent(each.number, each.kind, each.kept) for each in frames if each.kept]
 
     def open(self, frames: Sequence[Frame]) -> None:
         """Frames that come before any output."""

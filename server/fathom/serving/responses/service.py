@@ -130,6 +130,8 @@ class Responses:
             await run.wait()
         elif not stored.ended:
             await end(self._database, self._dialect, stored, lambda one: one.cancel(), self._expiry(), None)
+            if run := self._recorder.find(tenant.id, response_id):  # it was begun just then
+                run.lose()
         return await self.get(tenant, response_id)
 
     async def delete(self, tenant: Tenant, response_id: str) -> None:
@@ -161,6 +163,8 @@ class Responses:
                     async for frame in frames:
                         after = frame.number
                         yield frame
+                if run.told:
+                    return
             ended, events = await self._read_on(tenant, response_id, after)
             for event in events:
                 after = event.number

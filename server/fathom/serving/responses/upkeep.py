@@ -79,6 +79,8 @@ class Upkeep:
                 await self.round()
             except StoreUnavailable as error:
                 log.warning("upkeep", reason=error.message)
+            except Exception:  # a bug of ours must not end it: others would take this server for gone
+                log.exception("upkeep")
 
     async def round(self) -> None:
         """Everything once."""

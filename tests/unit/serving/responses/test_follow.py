@@ -113,3 +113,19 @@ async def test_a_follower_stays_with_a_response_that_is_run_again(serve, speaker
         assert told(rest)[-2:] == ["one", "completed"]
         numbers = [each.number for each in rest]
         assert numbers == sorted(set(numbers))
+
+
+async def test_nothing_is_asked_of_the_store_behind_the_end(responses, speaker, database, monkeypatch):
+    one = draft(queued=True)
+    await responses.enqueue(one)
+    frames = responses.follow(EVERYONE, one.id, -1)
+    speaker.say(one.id, "one")
+    await until_word(frames, "one")
+
+    def refuse():
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(database, "reading", refuse)
+    speaker.end(one.id)
+    assert told([frame async for frame in frames]) == ["completed"]
+    monkeypatch.undo()

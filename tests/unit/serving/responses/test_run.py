@@ -85,6 +85,18 @@ async def test_the_last_frame_is_seen_once_it_is_stored(background, speaker):
     assert run.over
 
 
+async def test_what_was_stored_before_the_end_does_not_show_the_end(foreground, speaker):
+    speaker.say(ID, "one")
+    await until_word(foreground.follow(), "one")
+    mark = foreground.mark
+    speaker.end(ID)
+    await soon(lambda: foreground.ended, "it ends")
+    foreground.saved(mark, begun=True)
+    frames = foreground.follow()
+    await until_word(frames, "one")
+    await never(anext(frames), "seen before it is stored")
+
+
 async def test_all_followers_get_equal_frames_whenever_they_come(foreground, speaker):
     async def follow(after: int = -1) -> list[str]:
         return told([frame async for frame in foreground.follow(after)])

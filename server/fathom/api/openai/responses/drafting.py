@@ -14,7 +14,7 @@ from fathom.api.dependencies import (
 )
 from fathom.api.openai import controls, shared
 from fathom.api.openai.responses import translate
-from fathom.api.openai.responses.items import own_items, references
+from fathom.api.openai.responses.items import check_outputs, own_items, references
 from fathom.api.openai.responses.schemas import PromptRequest, ResponsesRequest
 from fathom.api.openai.responses.traces import as_kept
 from fathom.api.openai.responses.transcript import ResponseTranscript
@@ -95,6 +95,7 @@ class Drafting:
         referred = references(given)
         kept = await self._responses.items(self._tenant, referred) if referred else {}
         own = own_items(given, kept, {item["id"] for item in before}, self._seals)
+        check_outputs(before, own)
         whole = Conversation(before, own)
         if body.truncation != "auto":
             return whole

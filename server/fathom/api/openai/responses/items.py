@@ -21,6 +21,7 @@ from fathom.serving.sealing import Seals
 
 Json = dict[str, Any]
 
+_MOST_LEVELS = 100
 _KINDS = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
 
 
@@ -45,15 +46,35 @@ def own_items(items: Sequence[InputItem], kept: Mapping[str, Json], taken: Colle
     return written
 
 
+def check_outputs(before: Sequence[Json], own: Sequence[Json]) -> None:
+    """Raises BadRequest for an output in `own` whose call is nowhere before it."""
+    called = {item["call_id"] for item in before if item["type"] == "function_call"}
+    for at, item in enumerate(own):
+        if item["type"] == "function_call":
+            called.add(item["call_id"])
+        elif item["type"] == "function_call_output" and item["call_id"] not in called:
+            raise BadRequest(
+                f"input.{at}.call_id: no function_call before it has the call_id {item['call_id'][:80]!r}. Send the "
+                "call, or go on from the response that made it.",
+                param=f"input.{at}.call_id",
+            )
+
+
 def storable(value: Any, param: str) -> Any:
-    """The value itself. Raises BadRequest if it cannot be written as JSON."""
+    """The value itself. Raises BadRequest if it cannot be kept as JSON."""
+    if not _nests(value, _MOST_LEVELS):
+        raise BadRequest(f"{param} is nested deeper than {_MOST_LEVELS} levels. Flatten it.", param=param)
     try:
         msgspec.json.encode(value)
     except UnicodeEncodeError:
         raise BadRequest("The text has half of a surrogate pair in it. Send whole characters.", param=param) from None
-    except (OverflowError, RecursionError) as error:
-        raise BadRequest(f"{param} cannot be kept as JSON: {error}.", param=param) from None
     return value
+
+
+def _nests(value: Any, levels: int) -> bool:
+    """At most so many levels deep."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels >= 0 and all(_nests(each, levels - 1) for each in inner)
 
 
 def _write(item: InputItem, kept: Mapping[str, Json], seals: Seals, where: str) -> Json:

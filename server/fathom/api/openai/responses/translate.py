@@ -102,8 +102,8 @@ def to_body(body: ResponsesRequest, response_id: str, card: ModelCard) -> Json:
 def wishes(body: ResponsesRequest) -> Json:
     """The request without its input, to be validated again when its turn comes. Raises BadRequest for what cannot be
     kept."""
-    given = (body.model_fields_set & type(body).model_fields.keys()) - {"input"}
-    kept = body.model_dump(include=given, by_alias=True)
+    known = type(body).model_fields.keys() - {"input"}
+    kept = body.model_dump(include=known, exclude_unset=True, by_alias=True)
     return {name: storable(value, name) for name, value in kept.items()}
 
 

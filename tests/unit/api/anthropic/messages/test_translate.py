@@ -27,7 +27,7 @@ def test_a_request_becomes_the_canonical_one():
     assert to_generation(body, "msg_1", "lora", Seals(b"k" * 32)) == GenerationRequest(
         id="msg_1",
         prompt=Chat((Message("user", "x"),)),
-        sampling=Sampling(max_tokens=9, temperature=0.5, top_p=0.9, top_k=5, stop=("END",)),
+        sampling=Sampling(max_tokens_fit=True, max_tokens=9, temperature=0.5, top_p=0.9, top_k=5, stop=("END",)),
         structure=Structure("json_schema", schema, "output_config.format.schema"),
         adapter="lora",
     )

@@ -77,8 +77,25 @@ def test_a_model_that_is_not_served_any_more_cannot_respond():
         DIALECT.generation(stored(model="gone"), [], "resp_1-1")
 
 
-@pytest.mark.parametrize("name", ["user", "safety_identifier", "prompt_cache_key"])
-def test_what_cannot_be_kept_is_refused(name):
+def nested(levels: int) -> dict:
+    return {"a": nested(levels - 1)} if levels else {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("user", "\ud800"),
+        ("prompt_cache_key", "\ud800"),
+        ("prompt_cache_options", nested(200)),
+        ("tools", [{"type": "function", "name": "f", "parameters": nested(200)}]),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(name, value):
     with pytest.raises(BadRequest) as refused:
-        translate.wishes(request(**{name: "\ud800"}))
+        translate.wishes(request(**{name: value}))
     assert refused.value.param == name
+
+
+def test_numbers_of_any_size_are_kept():
+    tools = [{"type": "function", "name": "f", "parameters": {"maximum": 10**400}}]
+    assert translate.wishes(request(tools=tools))["tools"] == tools
