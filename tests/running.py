@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from fathom.core.engine import Engine
 from fathom.settings import Settings, load
 
 from tests.checked import CheckedClient
+from tests.databases import migrate
 
 
 def free_port() -> int:
@@ -40,6 +42,7 @@ def app_running(
     is an empty one, if the settings name none."""
     settings = settings or load()
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "fathom.db").write_bytes(_empty_database())
         app = create_app(_with_database(settings, f"sqlite+aiosqlite:///{folder}/fathom.db"), engine)
         change(app)
         config = uvicorn.Config(app, port=0, log_config=None, http="httptools", access_log=False)
@@ -55,6 +58,14 @@ def app_running(
         finally:
             server.should_exit = True
             thread.join(10)
+
+
+@cache
+def _empty_database() -> bytes:
+    """A migrated one, to be copied: migrating one for every test takes long."""
+    with tempfile.TemporaryDirectory() as folder:
+        migrate(f"sqlite+aiosqlite:///{folder}/empty.db")
+        return Path(folder, "empty.db").read_bytes()
 
 
 def _with_database(settings: Settings, url: str) -> Settings:

@@ -61,6 +61,7 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
         description="An inference server for efficient open-weight LLMs, with the reasoning trace in the open.",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # it would send clients to whatever host they name
         responses={"4XX": {"model": errors.ErrorBody}, "5XX": {"model": errors.ErrorBody}},
     )
     app.state.settings = settings

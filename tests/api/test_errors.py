@@ -30,6 +30,7 @@ def error(response) -> dict:
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.tool_call_id"),
         ({"messages": [USER, {"role": "assistant", "tool_calls": [{"id": "1"}]}]}, "messages.1.tool_calls.0.function"),
         ({"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]}, "messages.0.tool_calls"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * 9000}] * 2}, "messages"),
         ({"messages": [USER], "continue_final_message": True}, "continue_final_message"),
         ({"messages": [USER | {"prefix": True}]}, "messages.0.prefix"),
         ({"messages": [{"role": "assistant", "content": "x", "prefix": True}, USER]}, "messages.0.prefix"),

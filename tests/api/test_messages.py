@@ -211,6 +211,25 @@ def test_a_bad_field_is_400_and_named(client, fields, param):
     assert param in problem["message"].split(" ")[0]
 
 
+PART = {"type": "text", "text": "x"}
+RESULT = {"type": "tool_result", "tool_use_id": "a", "content": [PART] * 9000}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": [{"role": "user", "content": [PART] * 9000}] * 2}, "messages:"),
+        ({"messages": [{"role": "user", "content": [RESULT, RESULT]}]}, "messages:"),
+        ({"system": [PART] * 17_000}, "system:"),
+    ],
+)
+def test_more_parts_than_can_be_read_in_good_time_are_refused(client, fields, param):
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        response = client.post(path, json=body(**fields))
+        assert response.status_code == 400
+        assert error(response)["message"].startswith(param)
+
+
 def test_unknown_fields_are_ignored_and_named(client):
     for stream in (False, True):
         response = post(client, stream=stream, colour="red", messages=[USER | {"mood": "good"}])
@@ -236,6 +255,8 @@ def test_another_model_is_404(client):
 def test_whatever_goes_wrong_below_the_path_has_the_error_shape(client):
     missing = client.get("/v1/messages/batches")
     assert (missing.status_code, error(missing)["type"]) == (404, "not_found_error")
+    slashed = client.post("/v1/messages/", json=body(), headers={"host": "elsewhere.example"})
+    assert (slashed.status_code, error(slashed)["type"]) == (404, "not_found_error")
     wrong = client.get("/v1/messages")
     assert (wrong.status_code, error(wrong)["type"]) == (405, "invalid_request_error")
     assert wrong.headers["allow"] == "POST"

@@ -2,6 +2,7 @@ import asyncio
 import re
 import time
 
+import pytest
 from fathom import __version__
 from fathom.core.engine import Phase
 from fathom.core.errors import StartupError
@@ -153,3 +154,18 @@ def test_probes_answer_at_once_while_a_generation_runs(engine, client):
         began = time.monotonic()
         assert client.get("/livez").status_code == 200
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]}),
+        ("/v1/completions", {"prompt": "x"}),
+        ("/v1/responses", {"input": "x"}),
+        ("/v1/responses/input_tokens", {"input": "x"}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1}),
+    ],
+)
+def test_a_model_that_a_client_makes_up_is_no_label(client, route, body):
+    assert client.post(route, json=body | {"model": "made-up"}).status_code == 404
+    assert "made-up" not in client.get("/metrics").text

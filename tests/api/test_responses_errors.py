@@ -49,6 +49,8 @@ def error(answer) -> dict:
         ({"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}, "input.0.call_id"),
         ({"input": [{"type": "function_call_output", "call_id": "c"}]}, "input.0.output"),
         ({"input": [{"type": "function_call_output", "call_id": "c", "output": "4"}]}, "input.0.call_id"),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": "x"}] * 9000}] * 2}, "input"),
+        ({"prompt_cache_key": "x" * 513}, "prompt_cache_key"),
         ({"input": [{"type": "item_reference", "id": "msg_gone"}]}, "input.0.id"),
         ({"input": [{"type": "web_search_call", "id": "ws_1"}]}, "input.0"),
         ({"input": [{"type": "reasoning", "summary": [], "encrypted_content": "x"}]}, "input.0.encrypted_content"),

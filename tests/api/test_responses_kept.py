@@ -2,9 +2,11 @@
 
 import httpx
 import pytest
+from fathom.api.openai.responses.schemas import ResponsesRequest
 from fathom.core.events import Accepted, Finished, TextDelta
 from fathom.engine.scripted_engine import ScriptedEngine
 from fathom.settings import load
+from fathom.store import items
 
 from tests.api import responses
 from tests.api.responses import URL, create, get, resumed, stream, text_of, wait_for
@@ -232,3 +234,43 @@ def test_an_empty_answer_is_kept_as_one(client, engine):
     body = create(client)
     assert body["output"] == []
     assert get(client, body["id"]) == body
+
+
+def test_an_item_can_be_referred_to_once(client):
+    item = create(client)["output"][1]["id"]
+    twice = [{"type": "item_reference", "id": item}] * 2
+    answer = client.post(URL, json={"model": "scripted", "input": twice})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input.1.id")
+
+
+@pytest.mark.parametrize("field", ["previous_response_id", "input"])
+def test_a_request_cannot_stand_for_any_amount_of_stored_text(client, monkeypatch, field):
+    monkeypatch.setattr(items, "MOST_TEXT", 1000)
+    kept = create(client, input="x" * 1000)
+    item = input_items(client, kept["id"])["data"][0]["id"]
+    fields = {"input": "go on", field: kept["id"] if field != "input" else [{"type": "item_reference", "id": item}]}
+    answer = client.post(URL, json={"model": "scripted", **fields})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "payload_too_large")
+
+
+def test_a_response_that_is_still_made_cannot_be_gone_on_from(client, engine):
+    engine.script, engine.delay = responses.never_ends, 0.02
+    body = create(client, background=True)
+    answer = client.post(URL, json={"model": "scripted", "input": "x", "previous_response_id": body["id"]})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "previous_response_id")
+    client.post(f"{URL}/{body['id']}/cancel")
+
+
+def test_a_stored_request_that_cannot_be_read_any_more_ends(client, engine, monkeypatch):
+    engine.script, engine.delay = responses.never_ends, 0.02
+    body = create(client, background=True)
+    until(lambda: engine.running, "it runs")
+    model = ResponsesRequest.model_validate
+
+    def refuse(fields):
+        model({**fields, "temperature": "hot"})
+
+    monkeypatch.setattr(ResponsesRequest, "model_validate", refuse)
+    other = create(client, background=True)
+    assert "version" in wait_for(client, other["id"], "failed")["error"]["message"]
+    client.post(f"{URL}/{body['id']}/cancel")

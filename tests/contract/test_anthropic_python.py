@@ -213,7 +213,7 @@ def test_errors_are_the_sdks_own(client, stream):
         client.messages.create(**SHORT | {"extra_body": {"temperature": 9}}, stream=stream)
     assert bad.value.type == "invalid_request_error"
     assert bad.value.request_id
-    with pytest.raises(anthropic.BadRequestError, match="context length"):
+    with pytest.raises(anthropic.BadRequestError, match="prompt is too long"):
         client.messages.create(**SHORT | {"messages": [{"role": "user", "content": TOO_LONG}]}, stream=stream)
     search = {"type": "web_search_20250305", "name": "web_search"}
     with pytest.raises(anthropic.BadRequestError, match="web_search"):

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from tests.contract.cases import Forecast
-from tests.contract.conftest import NODE_FOLDER
+from tests.contract.javascript import FOLDER
 
 SDKS = ["openai.mjs", "openai-responses.mjs", "anthropic.mjs"]
 VERCELS = [
@@ -117,5 +117,5 @@ def test_errors_arrive_as_vercels_own(run, script):
 def test_the_guard_refuses_other_machines(node):
     fetching = "fetch('http://192.0.2.1/').catch((error) => console.log(error.cause?.message ?? error.message))"
     command = [node, "--import", "./guard.mjs", "--input-type=module", "--eval", fetching]
-    done = subprocess.run(command, cwd=NODE_FOLDER, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=30, check=True)
     assert "192.0.2.1 is not this machine" in done.stdout

@@ -43,7 +43,7 @@ class Answer:
 def create(
     client: httpx.Client, text: str = "one two three", once_begun: Callable[[], None] | None = None, **fields: Any
 ) -> Answer:
-    """`once_begun`: called when a stream has given its first event."""
+    """`once_begun`: called at the first piece of text in a stream."""
     body = {"model": "scripted", "input": text, **fields}
     if fields.get("stream"):
         with client.stream("POST", "/v1/responses", json=body) as response:
@@ -70,8 +70,9 @@ def read(response: httpx.Response, once_begun: Callable[[], None] | None = None)
             assert not answer.end, "something comes behind the end"
             assert not answer.error, "something comes behind an error"
             take(answer, json.loads(line.removeprefix("data: ")))
-            if once_begun and len(answer.events) == 1:
+            if once_begun and answer.events[-1]["type"].endswith(".delta"):
                 once_begun()
+                once_begun = None
     assert answer.end or answer.error, "the stream has neither an end nor an error"
     return answer
 

@@ -5,9 +5,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import PydanticCustomError
 
 from fathom.core.engine import ModelCard
 from fathom.core.errors import BadRequest, ModelNotFound, UnknownParameter, Unsupported
+
+MOST_PARTS = 16_384
+"""Of all messages together. Parts cost far more than their bytes: a body full of empty ones would take seconds of
+everybody's time."""
 
 
 def adapter_of(model: str, card: ModelCard) -> str | None:
@@ -26,6 +31,25 @@ def encodable(text: str, param: str) -> str:
     except UnicodeEncodeError:
         raise BadRequest("The text has half of a surrogate pair in it. Send whole characters.", param=param) from None
     return text
+
+
+def few_parts(messages: Any) -> Any:
+    """What a client sent as messages, as it is. Raises where their parts, and the parts of those, are too many; so it
+    has to come before the schema makes something of each."""
+    parts = [part for message in _items(messages) for part in _items(_content(message))]
+    if len(parts) + sum(len(_items(_content(part))) for part in parts) > MOST_PARTS:
+        raise PydanticCustomError(
+            "too_many_parts", "All messages together have at most {most} parts", {"most": MOST_PARTS}
+        )
+    return messages
+
+
+def _content(value: Any) -> Any:
+    return value.get("content") if isinstance(value, dict) else None
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def printable(text: str, most: int) -> str:

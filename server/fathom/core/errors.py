@@ -58,6 +58,7 @@ class ContextLengthExceeded(BadRequest):
             asked = f"{prompt_tokens + max_tokens} tokens ({asked}, {max_tokens} in the completion)"
         else:
             asked = f"{prompt_tokens} tokens ({asked}), which leaves no room for a completion"
+        self.limit, self.prompt_tokens = limit, prompt_tokens
         super().__init__(
             f"This model's maximum context length is {limit} tokens, but you requested {asked}. "
             f"Shorten the {param}, ask for fewer completion tokens, or start the server with a larger --max-model-len.",

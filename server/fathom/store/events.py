@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fathom.store.tables import response_events
@@ -19,6 +19,10 @@ class KeptEvent(NamedTuple):
     data: bytes
 
 
+_APPEND = text(
+    "INSERT INTO response_events (response_id, first, last, data) VALUES (:response_id, :first, :last, :data)"
+    " ON CONFLICT (response_id, first) DO UPDATE SET last = excluded.last, data = excluded.data"
+)  # the conflict is with itself: a commit that was not answered may have been one, and is written again, with more
 _LEVEL = 1  # events repeat themselves so much that more work saves little
 _decoder = msgspec.msgpack.Decoder(list[KeptEvent])
 
@@ -38,7 +42,7 @@ class EventLog:
             return
         data = zlib.compress(msgspec.msgpack.encode(events), _LEVEL)
         segment = {"response_id": response_id, "first": events[0].number, "last": events[-1].number, "data": data}
-        await self._connection.execute(insert(response_events).values(segment))
+        await self._connection.execute(_APPEND, segment)
 
     async def after(self, response_id: str, number: int) -> list[KeptEvent]:
         segments = (

@@ -82,6 +82,13 @@ class ResponseRepository:
         found = await self._select(_rows().where(_is(tenant, id)))
         return found[0] if found else None
 
+    async def has_ended(self, tenant: str, id: str) -> bool | None:
+        """None if it is missing. Reads nothing large, for those who ask again and again."""
+        if not can_be_key(id):
+            return None
+        status = await self._connection.scalar(select(responses.c.status).where(_is(tenant, id)))
+        return None if status is None else status not in UNENDED
+
     async def input(self, id: str) -> list[Json]:
         return await self._items.of(id, "input")
 
@@ -96,15 +103,16 @@ class ResponseRepository:
         """Items by their ids, from any response. What a model made wins over what a client sent."""
         return await self._items.named(tenant, ids)
 
-    async def conversation(self, tenant: str, id: str) -> Conversation | None:
-        """Up to and with response `id`; None if that is missing."""
+    async def conversation(self, tenant: str, id: str, *, limited: bool = False) -> Conversation | None:
+        """Up to and with response `id`; None if that is missing. limited: raises PayloadTooLarge where it is longer
+        than may be gone on from."""
         if not can_be_key(id):
             return None
         chain = _chain(tenant, id)
         previous = {each: before for each, before in await self._connection.execute(select(chain))}
         if not previous:
             return None
-        items = await self._items.of_all(chain)
+        items = await self._items.of_all(chain, limited=limited)
         turns: list[Turn] = []
         at: str | None = id
         while at is not None and at in previous:
@@ -112,12 +120,15 @@ class ResponseRepository:
             at = previous.pop(at)
         return Conversation(turns[::-1], missing=at)
 
-    async def prolong(self, tenant: str, id: str, expires_at: int) -> None:
-        """Keep response `id`, and all that it goes on from, until then at least."""
+    async def prolong(self, tenant: str, id: str, expires_at: int, spare: int = 0) -> None:
+        """Keep response `id`, and all that it goes on from, until then at least. spare: and so much longer, if one has
+        to be written at all, so that not every turn writes all that were before it."""
         chain = select(_chain(tenant, id).c.id)
         locked = select(responses.c.id).where(responses.c.id.in_(chain)).order_by(responses.c.id).with_for_update()
         await self._connection.execute(locked)  # in one order, so that two at a time do not block each other
-        await self._update(responses.c.id.in_(chain), responses.c.expires_at < expires_at, expires_at=expires_at)
+        await self._update(
+            responses.c.id.in_(chain), responses.c.expires_at < expires_at, expires_at=expires_at + spare
+        )
 
     async def delete(self, tenant: str, id: str) -> bool:
         """With its items and events. Whether there was one."""
@@ -136,8 +147,9 @@ class ResponseRepository:
         return [replace(row, status="in_progress", owner=owner, attempts=row.attempts + 1) for row in rows]
 
     async def release(self, id: str, owner: str) -> bool:
-        """Back into the queue. False if it is not `owner`'s any more."""
-        return await self._update(*_made_by(owner, id), status="queued", owner=None)
+        """Back into the queue. False if it is not `owner`'s any more, or output was shown since."""
+        unseen = responses.c.begun.is_(False)
+        return await self._update(*_made_by(owner, id), unseen, status="queued", owner=None)
 
     async def note(self, id: str, owner: str, events: Sequence[KeptEvent], begun: bool) -> bool:
         """Append to its log. False, and nothing is written, if it has ended or is not `owner`'s any more."""

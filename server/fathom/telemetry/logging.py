@@ -15,7 +15,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from fathom.settings import TelemetrySettings
 
-_QUIET = ("uvicorn.access", "httpx", "huggingface_hub", "filelock", "asyncio")
+_QUIET = ("uvicorn.access", "httpx", "huggingface_hub", "filelock", "asyncio", "alembic")
 
 
 def configure(settings: TelemetrySettings) -> None:

@@ -1,4 +1,7 @@
-// What every client is asked, and how a script is run: `node script.mjs BASE_URL SCENARIO` prints its result as JSON.
+// What every client is asked, and how a script is run: `node script.mjs BASE_URL` reads names of scenarios, one a line,
+// and prints for each a line of JSON: its result, or how it failed.
+import { createInterface } from "node:readline";
+
 import { z } from "zod";
 
 export const model = "smollm2-135m";
@@ -9,10 +12,13 @@ export const callTokens = 80;
 export const effort = "low";
 export const forecast = z.object({ city: z.enum(["Paris", "Rome"]), days: z.literal([1, 2, 3]) });
 
-export const [, , baseURL, scenario] = process.argv;
+export const [, , baseURL] = process.argv;
 
 export async function run(scenarios) {
-  console.log(JSON.stringify(await scenarios[scenario]()));
+  for await (const name of createInterface({ input: process.stdin })) {
+    const answer = await scenarios[name]().then((result) => ({ result })).catch((error) => ({ failed: error.stack ?? String(error) }));
+    console.log(JSON.stringify(answer));
+  }
 }
 
 // A fetch that makes the choice of tokens certain: for SDKs that leave the temperature out when a model thinks.

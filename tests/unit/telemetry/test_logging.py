@@ -52,3 +52,9 @@ def test_vllms_lines_go_to_a_file_and_on_request_to_stderr_too(tmp_path):
     assert set(written["handlers"]) == {"file"}
     config, _ = logging.engine_log_config(tmp_path, "engine-1", TelemetrySettings(engine_log_level="error"))
     assert set(json.loads(config.read_text())["handlers"]) == {"file", "stderr"}
+
+
+def test_what_migrations_say_of_their_tool_is_left_out(logged):
+    logging.configure(TelemetrySettings(log_format="json"))
+    stdlib.getLogger("alembic.runtime.migration").info("Will assume non-transactional DDL.")
+    assert logged() == ""

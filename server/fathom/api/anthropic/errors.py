@@ -9,7 +9,7 @@ import msgspec
 from pydantic import BaseModel
 
 from fathom.api.fields import printable
-from fathom.core.errors import ServiceError
+from fathom.core.errors import ContextLengthExceeded, ServiceError
 
 
 class MessagesErrorDetail(BaseModel):
@@ -26,6 +26,10 @@ class MessagesErrorBody(BaseModel):
 
 
 _MOST_TEXT = 1000
+_TOO_LONG = (  # agents look for these words, and shorten the conversation by themselves
+    "prompt is too long: {prompt} tokens > {most} maximum. Shorten the messages, or start the server with a larger "
+    "--max-model-len."
+)
 
 _TYPES = {
     401: "authentication_error",
@@ -55,6 +59,8 @@ def _type(status: int) -> str:
 
 
 def _message(error: ServiceError) -> str:
+    if isinstance(error, ContextLengthExceeded):
+        return _TOO_LONG.format(prompt=error.prompt_tokens, most=error.limit - 1)
     if error.param is None or error.param in error.message:
         return error.message
     return f"{error.param}: {error.message}"

@@ -13,7 +13,13 @@ async def history(database: Database, tenant: str, previous_id: str | None) -> l
     if previous_id is None:
         return []
     async with database.reading() as work:
-        conversation = await work.responses.conversation(tenant, previous_id)
+        ended = await work.responses.has_ended(tenant, previous_id)
+        conversation = await work.responses.conversation(tenant, previous_id, limited=True) if ended else None
+    if ended is False:
+        raise BadRequest(
+            f"The response {previous_id[:100]!r} has not ended yet, and so cannot be gone on from. Wait until it has.",
+            param="previous_response_id",
+        )
     if conversation is None:
         raise BadRequest(
             f"There is no response {previous_id[:100]!r} to go on from: it was never stored, was deleted, or is too "

@@ -73,7 +73,10 @@ class Queue:
         async with self._database.transaction() as work:
             claimed = await work.responses.claim(self._owner, free)
         for stored in claimed:
-            self._begin(stored)
+            try:
+                self._begin(stored)
+            except Exception:  # a bug of ours costs the response that has it; the upkeep finds it
+                log.exception("response cannot be begun", response_id=stored.id)
 
     def _begin(self, stored: StoredResponse) -> None:
         run = Run(stored.id, stored.tenant, self._dialect.transcript(stored), background=True)
@@ -83,7 +86,7 @@ class Queue:
 
     async def _events(self, stored: StoredResponse) -> AsyncGenerator[Event]:
         if stored.attempts > MOST_ATTEMPTS:
-            raise _TIRED
+            raise _TIRED.with_traceback(None)
         items = await history(self._database, stored.tenant, stored.previous_id)
         request = self._dialect.generation(stored, items, f"{stored.id}-{stored.attempts}")
         async with aclosing(self._generate(request)) as events:

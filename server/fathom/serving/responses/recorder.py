@@ -1,6 +1,7 @@
 """Writes runs to the store, all of them together: one transaction for whatever came since the last one."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -22,6 +23,14 @@ EVERY = 0.5
 PATIENCE = 10.0
 """Seconds that clients wait for the end of a response to be stored before they are told that it could not be."""
 
+_AWAY = 2
+"""Runs that the store could not take one by one, after which it is taken to be the store's fault."""
+
+_SILENT = StoreUnavailable(
+    "The server's database does not answer, so the end of this response is not stored yet. Look for it later.",
+    retry_after=5.0,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
@@ -42,6 +51,7 @@ class Recorder:
         self.freed: Callable[[], None] = lambda: None  # told when a run has left
         self._runs: dict[str, Run] = {}
         self._ended: dict[str, float] = {}  # since when an end waits to be stored
+        self._trouble: StoreUnavailable = _SILENT
         self._hurry = asyncio.Event()
 
     @property
@@ -85,10 +95,18 @@ class Recorder:
         dirty = [run for run in self._runs.values() if run.dirty]
         if not dirty:
             return True
-        if await self._write(dirty):
-            return True
-        taken = [await self._write([run]) for run in dirty] if len(dirty) > 1 else [False]
-        return all(taken)
+        return await self._write(dirty) or await self._one_by_one(dirty)
+
+    async def _one_by_one(self, runs: Sequence[Run]) -> bool:
+        """One that the store cannot take must not hold up the others, nor two of them for long: hence in any order."""
+        if len(runs) == 1:
+            return False
+        failed = 0
+        for run in random.sample(runs, len(runs)):
+            failed += not await self._write([run])
+            if failed == _AWAY:
+                break
+        return not failed
 
     async def _write(self, runs: Sequence[Run]) -> bool:
         pieces = [_Piece(run, run.mark, run.ending, run.begun or run.produces, run.unsaved()) for run in runs]
@@ -96,7 +114,7 @@ class Recorder:
             async with self._database.transaction() as work:
                 ours = [await self._save(work, piece) for piece in pieces]
         except StoreUnavailable as error:
-            self._give_up(runs, error)
+            self._trouble = error
             return False
         except Exception:  # a bug of ours: it costs the run that has it, and not those beside it
             log.exception("responses not stored", response_ids=[run.id for run in runs][:10])
@@ -105,6 +123,7 @@ class Recorder:
                 runs[0].close(SURPRISE)
                 self._leave(runs[0])
             return False
+        self._trouble = _SILENT
         for piece, is_ours in zip(pieces, ours, strict=True):
             self._saved(piece, is_ours)
         return True
@@ -120,7 +139,14 @@ class Recorder:
             return await work.responses.note(run.id, self._owner, piece.events, piece.begun)
         body = run.transcript.body()
         output, status = body.pop("output"), body["status"]
-        return await work.responses.finish(run.id, status, body, output, self._expiry(), self._owner, piece.events)
+        finished = await work.responses.finish(run.id, status, body, output, self._expiry(), self._owner, piece.events)
+        return finished or await self._has_ended_so(work, piece, status)
+
+    async def _has_ended_so(self, work: Work, piece: _Piece, status: str) -> bool:
+        """Whether an earlier try was a commit after all, without an answer. The number of the end tells: another's end
+        is far behind it."""
+        stored = await work.responses.get(piece.run.tenant, piece.run.id)
+        return bool(stored and stored.status == status and stored.next_number == piece.events[-1].number + 1)
 
     def _saved(self, piece: _Piece, ours: bool) -> None:
         if not ours:
@@ -138,10 +164,13 @@ class Recorder:
         self._ended.pop(run.id, None)
         self.freed()
 
-    def _give_up(self, runs: Sequence[Run], error: StoreUnavailable) -> None:
-        """Tell those who have waited long enough. The end is still stored as soon as that can be done."""
-        now = time.monotonic()
-        for run in runs:
-            if run.ended and not run.over and now - self._ended.setdefault(run.id, now) > PATIENCE:
-                log.warning("response not stored", response_id=run.id, reason=error.message)
-                run.close(error)
+    async def give_up(self) -> None:
+        """For ever: tell those who have waited long enough, however long a write takes. The end is still stored as
+        soon as that can be done."""
+        while True:
+            await asyncio.sleep(EVERY)
+            now = time.monotonic()
+            for run in self._runs.values():
+                if run.ended and not run.over and now - self._ended.setdefault(run.id, now) > PATIENCE:
+                    log.warning("response not stored", response_id=run.id, reason=self._trouble.message)
+                    run.close(self._trouble)

@@ -20,6 +20,7 @@ Ending = Literal["complete", "cancelled", "stopped", "released", "lost"]
 """How a run ended: by itself (failed included), by a client's word or its leaving, with this server, by going back to
 the queue before there was any output, or by losing its row to someone else."""
 
+# Raised with_traceback(None): each of these would otherwise keep the frames, and so the data, of all who met it.
 STOPPED = ServiceError("The server stopped while it made this response. Send the request again.")
 _TAKEN = NotFound("This response was deleted or ended by another request.", param="response_id")
 SURPRISE = ServiceError("The server failed on this response. Its log has the details.")
@@ -46,6 +47,7 @@ class Run:
         self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._tell: Callable[[], None] = lambda: None
+        self._fields: dict[str, object] = {}  # of the log line of a background run: no request is there to have one
 
     @property
     def ended(self) -> bool:
@@ -81,6 +83,11 @@ class Run:
     def produces(self) -> bool:
         """There is output in the log."""
         return len(self._log) > self._opening
+
+    @property
+    def showable(self) -> bool:
+        """Nothing in the transcript waits for the store before it may be told."""
+        return not (self.ended or self.transcript.terminal) and (self.begun or not self.produces)
 
     def unsaved(self) -> list[KeptEvent]:
         """What the store does not have yet."""
@@ -135,7 +142,7 @@ class Run:
         """Until the store has its end. Raises StoreUnavailable if that could not be."""
         await self._over.wait()
         if self.failure:
-            raise self.failure
+            raise self.failure.with_traceback(None)
 
     async def done(self) -> Json:
         """The whole response, for the client that asked for it; whoever cancels this has left. Raises ServiceError if
@@ -146,9 +153,9 @@ class Run:
             self.stop("cancelled")
             raise
         if self.ending == "lost":
-            raise _TAKEN
+            raise _TAKEN.with_traceback(None)
         if self.error:
-            raise self.error
+            raise self.error.with_traceback(None)
         whole: Json = msgspec.json.decode(self._log[-1].data)["response"]
         return whole
 
@@ -161,7 +168,7 @@ class Run:
         finally:
             self.stop("cancelled")
         if self.ending == "lost":
-            raise _TAKEN
+            raise _TAKEN.with_traceback(None)
 
     async def follow(self, after: int = -1) -> AsyncGenerator[Frame]:
         """Those with a number above `after`, as they come. Raises StoreUnavailable if its end could not be stored."""
@@ -177,11 +184,11 @@ class Run:
                 break
             await news.wait()
         if self.failure:
-            raise self.failure
+            raise self.failure.with_traceback(None)
 
     async def _generate(self, events: AsyncGenerator[Event]) -> None:
         if self.background:
-            record.begin()
+            self._fields = record.begin()
         async with aclosing(events):
             async for event in events:
                 self._add(self.transcript.take(event))
@@ -196,28 +203,30 @@ class Run:
     def _done(self, task: "asyncio.Task[None]") -> None:
         if self.ending is None:
             self.ending = self._end(task)
+        if self.background:
+            log.info("response", response_id=self.id, ending=self.ending, **self._fields)
         self._tell()
 
     def _end(self, task: "asyncio.Task[None]") -> Ending:
+        error = None if task.cancelled() else task.exception()
+        if self.transcript.terminal:  # it was only cleaning up, and there is one end
+            return "complete"
         if task.cancelled():
             if self._asked == "cancelled":
                 self._add(self.transcript.cancel())
             elif self._asked == "stopped":
                 self._add(self.transcript.fail(STOPPED))
             return self._asked or "lost"
-        error = task.exception()
         if isinstance(error, EngineUnavailable | StoreUnavailable) and self.background and not self.produces:
             return "released"
-        if error or not self.transcript.terminal:
-            self._fail(error or SURPRISE)
+        self._fail(error or SURPRISE)
         return "complete"
 
     def _fail(self, error: BaseException) -> None:
         if not isinstance(error, ServiceError):
             log.error("response failed", response_id=self.id, exc_info=error)
         self.error = error if isinstance(error, ServiceError) else SURPRISE
-        if not self.transcript.terminal:
-            self._add(self.transcript.fail(self.error))
+        self._add(self.transcript.fail(self.error))
 
     def _show(self, until: int) -> None:
         self._visible = until

@@ -1,7 +1,6 @@
 """Responses that are kept: making them, and whatever clients do with them later."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing, suppress
 
@@ -20,6 +19,7 @@ from fathom.store.database import Database
 from fathom.store.events import KeptEvent
 from fathom.store.responses import Status, StoredResponse
 
+_SHARES = 30  # of the retention: earlier turns are kept one to two of them longer than a new one is when it begins
 _LOOK_EVERY = 0.25  # seconds, for a response that another server makes or that waits
 
 
@@ -60,7 +60,7 @@ class Responses:
     async def start(self) -> None:
         """Take over what an earlier server left, then work in the background."""
         await self._upkeep.round()
-        work = (self._recorder.work(), self._queue.work(), self._upkeep.work())
+        work = (self._recorder.work(), self._recorder.give_up(), self._queue.work(), self._upkeep.work())
         self._tasks = [asyncio.create_task(each) for each in work]
 
     async def stop(self) -> None:
@@ -105,9 +105,9 @@ class Responses:
     async def get(self, tenant: Tenant, response_id: str) -> Json:
         """As it is now. Raises NotFound."""
         run = self._recorder.find(tenant.id, response_id)
-        if run and not run.ended:
+        if run and run.showable:
             return run.transcript.body()
-        if run:
+        if run and (run.ended or run.transcript.terminal):
             await run.wait()  # what is told as done must be stored
         async with self._database.reading() as work:
             stored = await work.responses.get(tenant.id, response_id)
@@ -128,7 +128,7 @@ class Responses:
         if run:
             run.stop("cancelled")
             await run.wait()
-        elif not stored.ended:
+        if not stored.ended and (not run or run.ending == "released"):
             await end(self._database, self._dialect, stored, lambda one: one.cancel(), self._expiry(), None)
             if run := self._recorder.find(tenant.id, response_id):  # it was begun just then
                 run.lose()
@@ -175,10 +175,10 @@ class Responses:
 
     async def _read_on(self, tenant: Tenant, response_id: str, after: int) -> tuple[bool, list[KeptEvent]]:
         async with self._database.reading() as work:
-            stored = await work.responses.get(tenant.id, response_id)
-            if stored is None:
+            ended = await work.responses.has_ended(tenant.id, response_id)
+            if ended is None:
                 raise _missing(response_id)
-            return stored.ended, await work.responses.events(response_id, after)
+            return ended, await work.responses.events(response_id, after)
 
     async def _stored(self, tenant: Tenant, response_id: str) -> StoredResponse:
         async with self._database.reading() as work:
@@ -205,11 +205,17 @@ class Responses:
         )
         async with self._database.transaction() as work:
             await work.responses.add(row, draft.items, events)
-            if draft.previous_id:  # what a conversation goes through lives as long as its newest turn
-                await work.responses.prolong(draft.tenant, draft.previous_id, row.expires_at)
+            if draft.previous_id:  # what a conversation goes through lives as long as its newest turn, which ends later
+                spare = self._retention // _SHARES
+                await work.responses.prolong(draft.tenant, draft.previous_id, row.expires_at + spare, spare)
 
     def _expiry(self) -> int:
-        return round((time.time() + self._settings.retention_days * 86400) * 1000)
+        return now() + self._retention
+
+    @property
+    def _retention(self) -> int:
+        """Milliseconds."""
+        return round(self._settings.retention_days * 86_400_000)
 
 
 def _missing(response_id: str) -> NotFound:

@@ -4,7 +4,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from pathlib import Path
 
 import psutil
 import structlog
@@ -37,8 +38,10 @@ def server_id() -> str:
 
 
 def _place() -> str:
-    """Where process ids mean the same as here."""
-    return f"{socket.gethostname()}/{os.readlink('/proc/self/ns/pid')}"
+    """Where process ids mean the same as here: this run of this kernel, and this namespace of it. The first namespace
+    has the same name on every machine, and machines may share a name, too."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{socket.gethostname()}/{os.readlink('/proc/self/ns/pid')}"
 
 
 def ended_here(server: str) -> bool:
@@ -113,12 +116,14 @@ class Upkeep:
     async def _take_over(self) -> None:
         async with self._database.reading() as work:
             orphans, ours = await work.responses.orphans(), await work.responses.owned(self._owner)
-        for stored in [*orphans, *self._astray(ours)]:
-            again = stored.background and not stored.begun and stored.attempts < MOST_ATTEMPTS
-            done = await (self._release(stored) if again else self._fail(stored, STOPPED))
-            if done:
-                metrics.RESPONSES_TAKEN_OVER.labels(outcome="queued" if again else "failed").inc()
-                log.info("response taken over", response_id=stored.id, outcome="queued" if again else "failed")
+        await _each([*orphans, *self._astray(ours)], self._take)
+
+    async def _take(self, stored: StoredResponse) -> None:
+        again = stored.background and not stored.begun and stored.attempts < MOST_ATTEMPTS
+        done = await (self._release(stored) if again else self._fail(stored, STOPPED))
+        if done:
+            metrics.RESPONSES_TAKEN_OVER.labels(outcome="queued" if again else "failed").inc()
+            log.info("response taken over", response_id=stored.id, outcome="queued" if again else "failed")
 
     def _astray(self, ours: Sequence[StoredResponse]) -> list[StoredResponse]:
         """Rows of ours that no run makes, seen twice: whoever was to make them left while they were written, or the
@@ -132,8 +137,7 @@ class Upkeep:
         async with self._database.reading() as work:
             overdue = await work.responses.overdue(now() - round(self._wait * 1000), _AT_A_TIME)
         reason = f"This response expired: it was queued for more than {self._wait:g} seconds (store.background_wait)."
-        for stored in overdue:
-            await self._fail(stored, ServiceError(reason))
+        await _each(overdue, lambda stored: self._fail(stored, ServiceError(reason)))
 
     async def _sweep(self) -> None:
         if time.monotonic() - self._swept < _SWEEP_EVERY:
@@ -154,3 +158,14 @@ class Upkeep:
         return await end(
             self._database, self._dialect, stored, lambda one: one.fail(error), self._expiry(), stored.owner
         )
+
+
+async def _each(rows: Sequence[StoredResponse], do: Callable[[StoredResponse], Awaitable[object]]) -> None:
+    """A row that a bug of ours trips over must not keep the others, or a start, waiting."""
+    for stored in rows:
+        try:
+            await do(stored)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("response cannot be ended", response_id=stored.id)

@@ -3,7 +3,7 @@ import json
 import pytest
 from fathom.api.anthropic.errors import body, frame
 from fathom.core import errors
-from fathom.core.errors import BadRequest, ServiceError
+from fathom.core.errors import BadRequest, ContextLengthExceeded, ServiceError
 
 from tests.messages_schema import check_error
 
@@ -53,10 +53,17 @@ def test_the_message_names_the_field_once():
 
 
 def test_every_error_that_there_is_has_a_type_that_the_sdk_knows():
-    for kind in (errors.ServiceError, *errors.ServiceError.__subclasses__(), *errors.BadRequest.__subclasses__()):
+    kinds = {errors.ServiceError, *errors.ServiceError.__subclasses__(), *errors.BadRequest.__subclasses__()}
+    for kind in kinds - {ContextLengthExceeded}:
         error = kind.__new__(kind)
         ServiceError.__init__(error, "no")
         shape(error)
+
+
+def test_a_prompt_that_is_too_long_is_told_in_the_words_that_agents_look_for():
+    found = shape(ContextLengthExceeded(limit=8192, prompt_tokens=9000))["error"]
+    assert found["type"] == "invalid_request_error"
+    assert found["message"].startswith("prompt is too long: 9000 tokens > 8191 maximum")
 
 
 def test_text_that_cannot_be_sent_is_escaped_and_long_text_is_cut():

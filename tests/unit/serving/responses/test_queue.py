@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from fathom.core.errors import BadRequest, EngineUnavailable
 from fathom.core.tenant import EVERYONE
+from fathom.serving.responses import queue
 
 from tests.unit.serving.responses.waiting import never, soon
 from tests.unit.serving.responses.words import WordsDialect, draft
@@ -39,6 +40,15 @@ async def test_as_many_run_as_there_are_slots_oldest_first(serve, speaker):
         for id in ids:
             assert (await body_at_the_end(responses, id))["status"] == "completed"
         assert list(speaker.asked.values()) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_slot_that_is_free_is_taken_at_once(serve, speaker, monkeypatch):
+    monkeypatch.setattr(queue, "EVERY", 3600.0)
+    async with serve(background_slots=1) as responses:
+        ids = await enqueue(responses, 3)
+        for id in ids:
+            speaker.end(id)
+            assert (await body_at_the_end(responses, id))["status"] == "completed"
 
 
 async def test_foreground_responses_take_no_slot(serve, speaker):

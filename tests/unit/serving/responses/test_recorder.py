@@ -103,6 +103,18 @@ async def is_completed(responses, id):
         return False
 
 
+async def test_what_cannot_be_stored_is_not_made(responses, speaker, away):
+    one, back = draft(), away()
+    with pytest.raises(StoreUnavailable):
+        await responses.begin(one)
+    assert (speaker.running, speaker.aborted) == ([], [one.id])
+    with pytest.raises(StoreUnavailable):
+        await responses.enqueue(draft(queued=True))
+    back()
+    with pytest.raises(NotFound):
+        await responses.get(EVERYONE, one.id)
+
+
 async def test_a_row_that_another_ended_keeps_its_end(responses, speaker, database):
     one = draft()
     run = await responses.begin(one)

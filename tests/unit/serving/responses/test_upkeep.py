@@ -11,11 +11,11 @@ from fathom.core.errors import NotFound
 from fathom.core.ids import new_id
 from fathom.core.tenant import EVERYONE
 from fathom.serving.responses import upkeep
-from fathom.serving.responses.upkeep import ended_here, server_id
+from fathom.serving.responses.upkeep import Upkeep, ended_here, server_id
 from fathom.store.responses import StoredResponse
 
 from tests.unit.serving.responses.waiting import never, soon
-from tests.unit.serving.responses.words import draft, told, until_word
+from tests.unit.serving.responses.words import WordsDialect, draft, told, until_word
 
 GHOST = "elsewhere/7/1.00"
 
@@ -96,7 +96,7 @@ async def test_ended_and_queued_responses_are_left_alone(database, serve, speake
 
 
 async def test_a_server_of_another_machine_is_gone_after_its_lease(database, serve, monkeypatch):
-    monkeypatch.setattr(upkeep, "LEASE", 0.4)
+    monkeypatch.setattr(upkeep, "LEASE", 1.0)
     await beat(database, GHOST)
     id = await leave_behind(database, begun=True)
     async with serve() as responses:
@@ -105,22 +105,22 @@ async def test_a_server_of_another_machine_is_gone_after_its_lease(database, ser
 
 
 async def test_a_server_that_lives_is_never_taken_over_whatever_its_clock_says(database, serve, monkeypatch):
-    monkeypatch.setattr(upkeep, "LEASE", 0.2)
+    monkeypatch.setattr(upkeep, "LEASE", 0.6)
     await beat(database, GHOST)
     id = await leave_behind(database, begun=True)
     async with serve() as responses:
-        for seen_at in (2, 1 << 50, 3, 1 << 40, 4, 5, 6, 7):
+        for seen_at in (2, 1 << 50, 3, 1 << 40, 4, 5, 6, 7, 8, 9):
             await asyncio.sleep(0.1)
             await beat(database, GHOST, seen_at)
         assert await status(responses, id) == "in_progress"
 
 
 async def test_servers_side_by_side_leave_each_other_alone(serve, speaker, monkeypatch):
-    monkeypatch.setattr(upkeep, "LEASE", 0.3)
+    monkeypatch.setattr(upkeep, "LEASE", 0.6)
     async with serve("one") as one, serve("two") as two:
         mine, yours = draft(), draft()
         runs = [await one.begin(mine), await two.begin(yours)]
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(1)
         for each in (mine, yours):
             speaker.end(each.id)
         assert [(await run.done())["status"] for run in runs] == ["completed", "completed"]
@@ -151,6 +151,20 @@ async def test_rows_of_our_own_that_nobody_makes_are_taken_over(database, serve,
         speaker.end(again)
         await becomes(responses, again, "completed")
         await becomes(responses, failed, "failed")
+
+
+async def test_a_row_of_ours_may_be_about_to_get_its_run(database):
+    """Its transaction is done, and whoever asked for it has not been told yet."""
+    one = Upkeep(database, WordsDialect(), owner="one/1/0.00", expiry=lambda: 1 << 50, wait=60, runs=lambda: ())
+    id = await leave_behind(database, owner="one/1/0.00")
+    await one.round()
+    async with database.reading() as work:
+        stored = await work.responses.get(EVERYONE.id, id)
+    assert stored.status == "in_progress"
+    await one.round()
+    async with database.reading() as work:
+        stored = await work.responses.get(EVERYONE.id, id)
+    assert stored.status == "queued"
 
 
 def test_a_server_of_this_machine_is_known_by_its_process():
@@ -189,11 +203,11 @@ async def test_what_waits_for_too_long_expires(serve, speaker):
 
 
 async def test_what_runs_does_not_expire(serve, speaker):
-    async with serve(background_wait=0.1) as responses:
+    async with serve(background_wait=0.6) as responses:
         one = draft(queued=True)
         await responses.enqueue(one)
         await soon(lambda: speaker.running, "it runs")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.8)
         speaker.end(one.id)
         await becomes(responses, one.id, "completed")
 
@@ -222,11 +236,11 @@ async def test_a_conversation_lives_as_long_as_its_newest_turn(serve, speaker, m
         await run.done()
         return one.id
 
-    async with serve("one", retention_days=0.5 / 86400) as responses:
+    async with serve("one", retention_days=1 / 86400) as responses:
         first, alone = await ended(responses, text="hello"), await ended(responses, text="alone")
     async with serve("two") as responses:
         second = await ended(responses, text="and?", previous=first)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1)
     async with serve("three") as responses:
         assert [item["text"] for item in await responses.conversation(EVERYONE, second)] == ["hello", "and?"]
         with pytest.raises(NotFound):

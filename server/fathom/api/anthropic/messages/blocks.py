@@ -30,7 +30,7 @@ class Block:
         if self.kind != "tool_use":
             return True
         try:
-            json.loads(self.text, parse_constant=_refuse)
+            json.loads(self.text, parse_constant=_refuse, parse_int=str)
         except (ValueError, RecursionError):
             return False
         return True

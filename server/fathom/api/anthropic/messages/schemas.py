@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from fathom.api.fields import MOST_PARTS, few_parts
+
 _INT64 = 2**63
 _MOST_MESSAGES = 4096
 _MOST_TOOLS = 128
@@ -46,7 +48,7 @@ class Block(Part):
     is_error: bool | None = None
 
 
-Blocks = Annotated[Annotated[list[Block], Field(fail_fast=True)], BeforeValidator(_as_blocks)]
+Blocks = Annotated[Annotated[list[Block], Field(max_length=MOST_PARTS, fail_fast=True)], BeforeValidator(_as_blocks)]
 
 
 class Turn(_Open):
@@ -101,7 +103,10 @@ class PromptRequest(_Open):
     """What becomes the prompt, and what decides whether the model thinks. All of it can be counted."""
 
     model: str
-    messages: list[Turn] = Field(min_length=1, max_length=_MOST_MESSAGES, fail_fast=True)
+    messages: Annotated[
+        Annotated[list[Turn], Field(min_length=1, max_length=_MOST_MESSAGES, fail_fast=True)],
+        BeforeValidator(few_parts),
+    ]
     system: Blocks | None = None
     tools: list[ClientTool] | None = Field(None, max_length=_MOST_TOOLS, fail_fast=True)
     tool_choice: ToolChoice | None = None

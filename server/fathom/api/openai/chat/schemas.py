@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from fathom.api.fields import few_parts
 from fathom.api.openai.controls import ReasoningFields
 from fathom.api.openai.fields import INT64, UNSUPPORTED, SamplingFields, UnsupportedSampling
 from fathom.api.tool_use import MOST_TOOLS, NAME
@@ -93,7 +94,10 @@ class Conversation(ReasoningFields):
     """Messages, and what decides how they become a prompt and whether the model thinks."""
 
     model: str
-    messages: list[ChatMessage] = Field(min_length=1, max_length=_MOST_MESSAGES, fail_fast=True)
+    messages: Annotated[
+        Annotated[list[ChatMessage], Field(min_length=1, max_length=_MOST_MESSAGES, fail_fast=True)],
+        BeforeValidator(few_parts),
+    ]
     tools: list[ChatTool] | None = Field(None, max_length=MOST_TOOLS, fail_fast=True)
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
+from pydantic import ValidationError
+
 from fathom.api.openai import shared
 from fathom.api.openai.responses import translate
 from fathom.api.openai.responses.reasoning_output import TraceOptions
@@ -11,6 +13,7 @@ from fathom.api.openai.responses.schemas import ResponsesRequest
 from fathom.api.openai.responses.transcript import ResponseTranscript
 from fathom.api.openai.responses.truncation import shortened
 from fathom.core.engine import ModelCard
+from fathom.core.errors import ServiceError
 from fathom.core.generation import GenerationRequest
 from fathom.serving.responses.draft import StoredResponse
 from fathom.serving.sealing import Seals
@@ -29,13 +32,19 @@ class StoredResponses:
         """As it was stored; its frames are numbered from `stored.next_number` on."""
         trace = TraceOptions(keeping=self._keeping)
         if stored.request is not None:
-            trace = translate.trace_options(_body(stored), self._seals, self._keeping)
+            try:
+                trace = translate.trace_options(_body(stored), self._seals, self._keeping)
+            except ValidationError:  # it can still be ended, and that without a trace
+                trace = TraceOptions(visible=False, keeping=self._keeping)
         return ResponseTranscript(deepcopy(stored.body), trace, stored.next_number)
 
     def generation(self, stored: StoredResponse, history: Sequence[Json], generation_id: str) -> GenerationRequest:
         """For the engine. Raises ServiceError if it can't be made any more."""
         assert stored.request is not None, "a response that has not ended has its request"
-        body = _body(stored)
+        try:
+            body = _body(stored)
+        except ValidationError:
+            raise ServiceError("This server is another version, and cannot read the request. Send it again.") from None
         items = shortened([*history, *stored.request["items"]], stored.request["cut"])
         return translate.to_generation(body, items, generation_id, shared.adapter_of(body.model, self._card()))
 

@@ -3,7 +3,9 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
+from fathom.api.fields import MOST_PARTS
 from fathom.api.tool_use import NAME
 
 Id = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]
@@ -86,6 +88,17 @@ class OtherItem(_Open):
 
     type: str
     id: Any = None
+
+
+def few_parts(items: Any) -> Any:
+    """The items as they came. Raises where their parts are too many; so it comes before the schema reads each."""
+    found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    lists = [item.get(name) for item in found for name in ("content", "output", "summary")]
+    if sum(len(parts) for parts in lists if isinstance(parts, list)) > MOST_PARTS:
+        raise PydanticCustomError(
+            "too_many_parts", "All items together have at most {most} parts", {"most": MOST_PARTS}
+        )
+    return items
 
 
 def _shape(item: Any) -> str | None:

@@ -35,6 +35,7 @@ def own_items(items: Sequence[InputItem], kept: Mapping[str, Json], taken: Colle
 
     Raises BadRequest for what the schema cannot see, Unsupported for what is no text.
     """
+    _refer_once(items)
     used = set(taken)
     written = []
     for at, item in enumerate(items):
@@ -44,6 +45,17 @@ def own_items(items: Sequence[InputItem], kept: Mapping[str, Json], taken: Colle
         used.add(body["id"])
         written.append(body)
     return written
+
+
+def _refer_once(items: Sequence[InputItem]) -> None:
+    """Raises BadRequest for an item that is referred to again: some bytes would stand for any number of them."""
+    seen: set[str] = set()
+    for at, item in enumerate(items):
+        if isinstance(item, ItemReference) and item.id in seen:
+            raise BadRequest(
+                f"input.{at}.id: {item.id!r} is referred to already. Leave it out.", param=f"input.{at}.id"
+            )
+        seen |= {item.id} if isinstance(item, ItemReference) else set()
 
 
 def check_outputs(before: Sequence[Json], own: Sequence[Json]) -> None:

@@ -43,10 +43,10 @@ async def create_response(
     responses: CurrentResponses,
 ) -> Response:
     """The model's next turn as items: its trace, its text, its calls. It is kept, unless `store` is false."""
-    record.note(model=body.model, stream=bool(body.stream))
     translate.refuse(body)
     headers = shared.ignored_header(body, settings.http.strict)
     draft, transcript = await drafting.draft(body)
+    record.note(model=body.model, stream=bool(body.stream), response_id=draft.id)
     coming: AsyncGenerator[Frame]
     if body.background:
         await responses.enqueue(draft)
@@ -62,17 +62,18 @@ async def create_response(
     if not await sse.unless_gone(request, frames.last(coming)):
         return Response(status_code=499)
     if transcript.error:
-        raise transcript.error
+        raise transcript.error.with_traceback(None)
     return _json(transcript.shown(), headers)
 
 
 @router.post("/v1/responses/input_tokens")
 async def count_input_tokens(body: PromptRequest, drafting: CurrentDrafting, settings: CurrentSettings) -> Response:
     """How many tokens a response with these fields would read."""
-    record.note(model=body.model)
     translate.refuse(body)
     headers = shared.ignored_header(body, settings.http.strict)
-    return _json({"object": "response.input_tokens", "input_tokens": await drafting.count(body)}, headers)
+    counted = await drafting.count(body)
+    record.note(model=body.model)
+    return _json({"object": "response.input_tokens", "input_tokens": counted}, headers)
 
 
 @router.get("/v1/responses/{response_id}")

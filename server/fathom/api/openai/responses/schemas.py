@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fathom.api.openai.controls import ReasoningFields, ReasoningOptions
 from fathom.api.openai.fields import INT64, UNSUPPORTED, SamplingOptions, StructuredOutputs, UnsupportedSampling
-from fathom.api.openai.responses.input_schemas import Id, InputItem, as_items
+from fathom.api.openai.responses.input_schemas import Id, InputItem, as_items, few_parts
 from fathom.api.tool_use import MOST_TOOLS, NAME
 
 _MOST_ITEMS = 4096
@@ -78,6 +78,9 @@ class ResponsesReasoning(ReasoningOptions):
     mode: Any = None
 
 
+Hint = Annotated[str, Field(max_length=512)]
+
+
 class StreamOptions(_Open):
     include_obfuscation: Any = None
 
@@ -87,7 +90,11 @@ class PromptRequest(ReasoningFields):
 
     model: str
     input: (
-        Annotated[Annotated[list[InputItem], Field(max_length=_MOST_ITEMS, fail_fast=True)], BeforeValidator(as_items)]
+        Annotated[
+            Annotated[list[InputItem], Field(max_length=_MOST_ITEMS, fail_fast=True)],
+            BeforeValidator(few_parts),
+            BeforeValidator(as_items),
+        ]
         | None
     ) = None
     instructions: str | None = None
@@ -117,9 +124,9 @@ class ResponsesRequest(PromptRequest, SamplingOptions, UnsupportedSampling):
     metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(
         None, max_length=16
     )
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
+    user: Hint | None = None
+    safety_identifier: Hint | None = None
+    prompt_cache_key: Hint | None = None
     prompt_cache_retention: Literal["in_memory", "24h"] | None = None
     prompt_cache_options: dict[str, Any] | None = None
 

@@ -5,6 +5,7 @@ import json
 import msgspec
 import pytest
 from anthropic.types import RawMessageStreamEvent
+from fathom.api.anthropic.messages.blocks import Blocks
 from fathom.api.anthropic.messages.schemas import MessagesRequest
 from fathom.api.anthropic.messages.stream import PING, MessageStream
 from fathom.api.anthropic.messages.translate import to_message
@@ -187,6 +188,13 @@ async def test_a_call_whose_end_comes_late_holds_back_what_is_behind_it():
     check_stream(events)
     assert joined(without_pings(events))["content"] == (await whole(*late))["content"]
     assert [block["input"] for block in (await whole(*late))["content"]] == [{"a": 1}, {}]
+
+
+async def test_a_number_too_long_for_python_is_no_reason_to_drop_a_call():
+    blocks = Blocks()
+    for event in (CALL, ToolCallDelta(0, '{"a": %s}' % ("1" * 5000))):
+        blocks.take(event)
+    assert blocks.all[0].whole
 
 
 async def test_white_space_alone_is_no_block():

@@ -57,11 +57,15 @@ def test_an_id_that_is_taken_is_not_used_again(taken):
 
 def test_a_reference_becomes_the_item_itself():
     kept = {"id": "rs_1", "type": "reasoning", "summary": [], "content": [], "status": "completed"}
+    body = request(input=[{"type": "item_reference", "id": "rs_1"}])
+    assert references(body.input) == ["rs_1"]
+    assert own_items(body.input, {"rs_1": kept}, (), SEALS) == [kept]
+
+
+def test_an_item_is_referred_to_once():
     body = request(input=[{"type": "item_reference", "id": "rs_1"}, {"id": "rs_1"}])
-    assert references(body.input) == ["rs_1", "rs_1"]
-    first, second = own_items(body.input, {"rs_1": kept}, (), SEALS)
-    assert first == kept
-    assert without_ids([second]) == without_ids([kept])
+    with pytest.raises(BadRequest, match="already"):
+        own_items(body.input, {"rs_1": {"id": "rs_1", "type": "reasoning"}}, (), SEALS)
 
 
 def test_a_sealed_trace_is_opened():
