@@ -1,10 +1,11 @@
-"""What routes ask for, out of the app's state."""
+"""What routes ask for, out of the app's state. All are coroutines: FastAPI sends others to a thread each time."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
 from fathom.core.engine import ModelCard
+from fathom.core.errors import StoreUnavailable
 from fathom.core.tenant import EVERYONE, Tenant
 from fathom.engine.supervisor import Supervisor
 from fathom.serving.embed import Embed
@@ -13,44 +14,52 @@ from fathom.serving.responses.service import Responses
 from fathom.serving.sealing import Seals
 from fathom.settings import Settings
 
+T = TypeVar("T")
 
-def _settings(request: Request) -> Settings:
+
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def _supervisor(request: Request) -> Supervisor:
+async def _supervisor(request: Request) -> Supervisor:
     supervisor: Supervisor = request.app.state.supervisor
     return supervisor
 
 
-def _generate(request: Request) -> Generate:
+async def _generate(request: Request) -> Generate:
     generate: Generate = request.app.state.generate
     return generate
 
 
-def _embed(request: Request) -> Embed:
+async def _embed(request: Request) -> Embed:
     embed: Embed = request.app.state.embed
     return embed
 
 
-def _responses(request: Request) -> Responses:
-    responses: Responses = request.app.state.responses
-    return responses
+async def _responses(request: Request) -> Responses:
+    return _of_store(request, "responses", Responses)
 
 
-def _seals(request: Request) -> Seals:
-    seals: Seals = request.app.state.seals
-    return seals
+async def _seals(request: Request) -> Seals:
+    return _of_store(request, "seals", Seals)
 
 
-def tenant() -> Tenant:
+def _of_store(request: Request, name: str, kind: type[T]) -> T:
+    """It is there once the database was opened; a server that cannot do that is about to end."""
+    found = getattr(request.app.state, name, None)
+    if not isinstance(found, kind):
+        raise StoreUnavailable("The server's database could not be opened. Try again later.", retry_after=5.0)
+    return found
+
+
+async def tenant() -> Tenant:
     """Whose request it is: everyone's, as long as there are no keys."""
     return EVERYONE
 
 
-def _card(request: Request) -> ModelCard:
-    return _supervisor(request).serving()
+async def _card(request: Request) -> ModelCard:
+    return (await _supervisor(request)).serving()
 
 
 CurrentSettings = Annotated[Settings, Depends(_settings)]

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Depends
 
 from fathom.api.dependencies import (
     CurrentCard,
@@ -19,10 +21,16 @@ from fathom.api.openai.responses.schemas import PromptRequest, ResponsesRequest
 from fathom.api.openai.responses.traces import as_kept
 from fathom.api.openai.responses.transcript import ResponseTranscript
 from fathom.api.openai.responses.truncation import place_to_cut, shortened
+from fathom.core.engine import ModelCard
 from fathom.core.errors import ContextLengthExceeded
 from fathom.core.generation import GenerationRequest
 from fathom.core.ids import new_id
+from fathom.core.tenant import Tenant
+from fathom.engine.supervisor import Supervisor
 from fathom.serving.responses.draft import Draft
+from fathom.serving.responses.service import Responses
+from fathom.serving.sealing import Seals
+from fathom.settings import Settings
 
 Json = dict[str, Any]
 
@@ -45,16 +53,16 @@ class Conversation:
 
 
 class Drafting:
-    """Asked for by routes; the store is touched only by requests that need it."""
+    """The store is touched only by requests that need it."""
 
     def __init__(
         self,
-        tenant: CurrentTenant,
-        card: CurrentCard,
-        settings: CurrentSettings,
-        supervisor: CurrentSupervisor,
-        responses: CurrentResponses,
-        seals: CurrentSeals,
+        tenant: Tenant,
+        card: ModelCard,
+        settings: Settings,
+        supervisor: Supervisor,
+        responses: Responses,
+        seals: Seals,
     ) -> None:
         self._tenant, self._card, self._settings = tenant, card, settings
         self._supervisor, self._responses, self._seals = supervisor, responses, seals
@@ -126,3 +134,17 @@ class Drafting:
         limit, wanted = self._card.context_length, request.sampling.max_tokens
         if len(tokenized.ids) + (wanted or 1) > limit:
             raise ContextLengthExceeded(limit=limit, prompt_tokens=len(tokenized.ids), max_tokens=wanted, param="input")
+
+
+async def _drafting(
+    tenant: CurrentTenant,
+    card: CurrentCard,
+    settings: CurrentSettings,
+    supervisor: CurrentSupervisor,
+    responses: CurrentResponses,
+    seals: CurrentSeals,
+) -> Drafting:
+    return Drafting(tenant, card, settings, supervisor, responses, seals)
+
+
+CurrentDrafting = Annotated[Drafting, Depends(_drafting)]

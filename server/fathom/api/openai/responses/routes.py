@@ -11,7 +11,7 @@ from fathom.api.dependencies import CurrentGenerate, CurrentResponses, CurrentSe
 from fathom.api.openai import shared
 from fathom.api.openai.fields import INT64
 from fathom.api.openai.responses import frames, paging, translate
-from fathom.api.openai.responses.drafting import Drafting
+from fathom.api.openai.responses.drafting import CurrentDrafting
 from fathom.api.openai.responses.schemas import PromptRequest, ResponsesRequest
 from fathom.api.openai.responses.traces import sealed
 from fathom.core.errors import BadRequest
@@ -21,10 +21,9 @@ from fathom.telemetry import record
 router = APIRouter(tags=["responses"])
 
 Json = dict[str, Any]
-CurrentDrafting = Annotated[Drafting, Depends()]
 
 
-def _response_id(response_id: Annotated[str, Path()]) -> str:
+async def _response_id(response_id: Annotated[str, Path()]) -> str:
     """An id that no store could hold is looked for as what it would be escaped to."""
     return response_id if response_id.isprintable() and response_id.isascii() else ascii(response_id)
 
