@@ -135,7 +135,7 @@ def test_a_response_in_the_foreground_cannot_be_cancelled(client):
         client.responses.cancel(created.id)
 
 
-@pytest.mark.parametrize("after", [0, 3, 6, 20])
+@pytest.mark.parametrize("after", [0, 20])
 def test_a_stream_that_was_cut_is_taken_up_while_it_runs(client, after):
     seen = cut(client, after)
     rest = list(client.responses.retrieve(seen[0].response.id, stream=True, starting_after=seen[-1].sequence_number))
@@ -145,7 +145,7 @@ def test_a_stream_that_was_cut_is_taken_up_while_it_runs(client, after):
     assert final.output_text == client.responses.create(input=QUESTION, **LONG).output_text
 
 
-@pytest.mark.parametrize("after", [0, 3, 6, 20])
+@pytest.mark.parametrize("after", [0, 20])
 def test_a_stream_that_was_cut_is_taken_up_after_its_end(client, after):
     seen = cut(client, after)
     ended = waited_for(client, seen[0].response)

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.running import gone, start_server, until
 
@@ -84,10 +83,9 @@ def test_a_lora_folder_without_an_adapter(tmp_path):
     assert "'poet'" in failure(tmp_path / "log", "--lora", f"poet={tmp_path}")
 
 
-@pytest.mark.parametrize("name", ["max_modl_len", "quantisation"])
-def test_an_engine_argument_that_vllm_does_not_know(tmp_path, name):
-    line = failure(tmp_path / "log", "--set", f"engine.args.{name}=1")
-    assert name in line
+def test_an_engine_argument_that_vllm_does_not_know(tmp_path):
+    line = failure(tmp_path / "log", "--set", "engine.args.max_modl_len=1")
+    assert "max_modl_len" in line
     assert "Did you mean" in line
 
 
