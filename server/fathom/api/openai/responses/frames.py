@@ -10,7 +10,6 @@ from fathom.api.openai.responses.transcript import ResponseTranscript
 from fathom.core.errors import ServiceError
 from fathom.core.events import Event
 from fathom.serving.responses.draft import Frame
-from fathom.serving.responses.run import Run
 
 _OPENING = b": resumed\n\n"
 
@@ -51,16 +50,6 @@ async def unstored(transcript: ResponseTranscript, events: AsyncGenerator[Event]
             for frame in transcript.fail(error):
                 yield frame
         assert transcript.terminal, "an engine ends with Finished, or raises"
-
-
-async def stored(run: Run) -> AsyncGenerator[Frame]:
-    """Of a response that is made for this client: it ends when the client leaves."""
-    try:
-        async with aclosing(run.frames()) as frames:
-            async for frame in frames:
-                yield frame
-    finally:
-        run.stop("cancelled")
 
 
 async def last(frames: AsyncGenerator[Frame]) -> bool:

@@ -53,7 +53,7 @@ async def create_response(
             return _json(transcript.body(), headers)
         coming = responses.follow(tenant, draft.id, -1)
     elif body.stored:
-        coming = frames.stored(await responses.begin(draft))
+        coming = (await responses.begin(draft)).frames()
     else:
         coming = frames.unstored(transcript, generate(draft.generation))
     if body.stream:
