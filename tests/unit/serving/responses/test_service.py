@@ -216,15 +216,16 @@ async def test_a_client_that_leaves_while_its_row_is_written_leaves_no_row_that_
     responses, speaker, database
 ):
     """At every moment of the writing."""
-    ids = []
+    ids, beginnings = [], []
     for moment in range(12):
         one = draft()
         ids.append(one.id)
-        beginning = asyncio.ensure_future(responses.begin(one))
+        beginnings.append(asyncio.ensure_future(responses.begin(one)))
         for _ in range(moment):
             await asyncio.sleep(0.0003)
-        if not beginning.cancel():
-            (await beginning).stop("cancelled")
+        if not beginnings[-1].cancel():
+            (await beginnings[-1]).stop("cancelled")
+    await asyncio.gather(*beginnings, return_exceptions=True)
     await soon(lambda: all_ended(database, ids), "every row that is there ends")
     assert not speaker.running
 
