@@ -21,6 +21,7 @@ from fathom.api.openai.tokenize import routes as tokenize
 from fathom.core.engine import Engine
 from fathom.core.errors import StartupError, StoreUnavailable
 from fathom.engine.supervisor import Hooks, Supervisor
+from fathom.serving.drain import Drain
 from fathom.serving.embed import Embed
 from fathom.serving.generate import Generate
 from fathom.serving.responses.service import Responses
@@ -31,8 +32,9 @@ from fathom.store.database import Database, url_of
 
 def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -> FastAPI:
     """The server as an ASGI app. The store and, in the background, the engine start and end with its lifespan."""
-    supervisor = Supervisor(engine, hooks or Hooks.none())
-    generate = Generate(supervisor)
+    supervisor = Supervisor(engine, hooks or Hooks.none(), settings.engine)
+    generate, embed = Generate(supervisor, settings.limits), Embed(supervisor, settings.limits)
+    drain = Drain(supervisor, [generate, embed], settings.http.shutdown_grace)
     database = Database(url_of(settings))
 
     @asynccontextmanager
@@ -42,7 +44,9 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
             async with database.transaction() as work:
                 seals = app.state.seals = Seals(await work.secrets.get_or_add("seals", token_bytes(32)))
             dialect = StoredResponses(settings, seals, supervisor.serving)
-            kept = Responses(database, generate, dialect, settings.store, lambda: supervisor.ready)
+            kept = Responses(
+                database, generate, dialect, settings.store, lambda: supervisor.ready, lambda: drain.leaving
+            )
             app.state.responses = kept
             await kept.start()
         except (StartupError, StoreUnavailable) as error:
@@ -67,7 +71,8 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
     app.state.settings = settings
     app.state.supervisor = supervisor
     app.state.generate = generate
-    app.state.embed = Embed(supervisor)
+    app.state.drain = drain
+    app.state.embed = embed
 
     app.include_router(chat.router)
     app.include_router(completions.router)

@@ -34,6 +34,9 @@ class HttpSettings(_Group):
         False, description="Refuse unknown request fields with 400, instead of naming them in a header."
     )
     keep_alive: float = Field(10.0, gt=0, description="Seconds of silence on a stream until a comment is sent.")
+    write_timeout: float = Field(
+        30.0, gt=0, description="Seconds that a client may leave its stream unread; then it is closed."
+    )
     shutdown_grace: float = Field(30.0, ge=0, description="Seconds that live streams get to finish after SIGTERM.")
 
 
@@ -80,6 +83,13 @@ class EngineSettings(_Group):
     )
     threads: str = Field("auto", description="CPU cores of the engine, as in '0-7'. auto: every core of this process.")
     preload: bool = Field(True, description="On CPU, preload tcmalloc and Intel's OpenMP into the engine if present.")
+    hang_timeout: float | None = Field(
+        None, gt=0, description="Seconds of work without a step, then the engine has hung. None: CPU 60, GPU 30."
+    )
+    restarts: int = Field(
+        5, ge=0, description="Most engine crashes within `restart_window`; one more ends the server. 0: the first does."
+    )
+    restart_window: float = Field(600.0, gt=0, description="Seconds in which engine crashes are counted.")
     args: dict[str, Any] = Field(
         default_factory=dict, description="Any other field of vLLM's AsyncEngineArgs; an unknown name fails at start."
     )
@@ -94,6 +104,13 @@ class ReasoningSettings(_Group):
     default_budget: int | None = Field(
         None, ge=0, description="Thinking budget in tokens when the client names none. None: the family profile's."
     )
+
+
+class LimitSettings(_Group):
+    queue_timeout: float = Field(
+        600.0, gt=0, description="Seconds that a request may wait for its first token, in queues and prefill."
+    )
+    total_timeout: float = Field(7200.0, gt=0, description="Seconds that a request may take in all.")
 
 
 class StoreSettings(_Group):
@@ -143,6 +160,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
     reasoning: ReasoningSettings = ReasoningSettings()
+    limits: LimitSettings = LimitSettings()
     store: StoreSettings = StoreSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

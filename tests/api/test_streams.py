@@ -1,10 +1,13 @@
 """What holds for every stream, whatever it carries."""
 
+import json
+import socket
 import time
 
 from fathom.core.events import Accepted, Finished, TextDelta
 from fathom.engine.scripted_engine import ScriptedEngine
 from fathom.settings import load
+from fathom.telemetry import metrics
 
 from tests.api.conftest import chat_body
 from tests.running import app_running, until
@@ -63,3 +66,50 @@ def test_every_response_says_how_long_it_took_and_which_request_it_was():
             headers = client.post("/v1/chat/completions", json=chat_body(stream=stream)).headers
             assert headers["x-request-id"].startswith("req_")
             assert int(headers["openai-processing-ms"]) >= 0
+
+
+def test_a_client_that_does_not_read_is_left_and_others_are_not_held_up():
+    """It gets as much as the connection holds; then its request is dropped in the engine."""
+
+    long: list[str] = []
+
+    def flood(request):
+        yield Accepted(1)
+        for _ in range(2000 if request.id in long else 3):
+            yield TextDelta("x" * 20_000)
+        yield Finished("stop", 1, 1)
+
+    engine = ScriptedEngine(flood)
+    before = metrics.STREAMS_UNREAD._value.get()
+    with app_running(engine, load({"http.write_timeout": 0.5})) as client:
+        until(lambda: client.get("/readyz").status_code == 200, "ready")
+        engine.script = lambda request: long.append(request.id) or flood(request)
+        with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as silent:
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            content = json.dumps(chat_body(stream=True)).encode()
+            silent.sendall(
+                b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
+            )
+            until(lambda: long, "it runs")
+            engine.script = flood
+            assert client.post("/v1/chat/completions", json=chat_body(stream=True)).text.endswith("data: [DONE]\n\n")
+            until(lambda: set(long) <= engine.aborted, "the engine's work is dropped", 5)
+    assert metrics.STREAMS_UNREAD._value.get() == before + 1
+
+
+def test_a_slow_reader_gets_all_of_it():
+    def script(_request):
+        yield Accepted(1)
+        for _ in range(100):
+            yield TextDelta("x" * 20_000)
+        yield Finished("stop", 1, 1)
+
+    with app_running(ScriptedEngine(script), load({"http.write_timeout": 0.5})) as client:
+        until(lambda: client.get("/readyz").status_code == 200, "ready")
+        text = ""
+        with client.stream("POST", "/v1/chat/completions", json=chat_body(stream=True)) as response:
+            for piece in response.iter_text():
+                text += piece
+                time.sleep(0.02)
+        assert text.endswith("data: [DONE]\n\n")

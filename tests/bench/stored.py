@@ -78,7 +78,7 @@ async def main(folder: str) -> None:
     database = Database(f"sqlite+aiosqlite:///{folder}/bench.db")
     await database.start()
     generate = Generate(ScriptedEngine(script))
-    responses = Responses(database, generate, None, StoreSettings(), lambda: False)  # type: ignore[arg-type]
+    responses = Responses(database, generate, None, StoreSettings(), lambda: False, lambda: False)  # type: ignore[arg-type]
     await responses.start()
     bench = Bench(generate, responses)
     print(f"{TOKENS} tokens a stream, the median of {ROUNDS} rounds, microseconds of CPU per token, all threads")

@@ -1,13 +1,16 @@
 """What routes ask for, out of the app's state. All are coroutines: FastAPI sends others to a thread each time."""
 
+import math
+from contextlib import suppress
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
 from fathom.core.engine import ModelCard
-from fathom.core.errors import StoreUnavailable
+from fathom.core.errors import BadRequest, StoreUnavailable
 from fathom.core.tenant import EVERYONE, Tenant
 from fathom.engine.supervisor import Supervisor
+from fathom.serving.deadline import PARAM as TIMEOUT
 from fathom.serving.embed import Embed
 from fathom.serving.generate import Generate
 from fathom.serving.responses.service import Responses
@@ -58,6 +61,17 @@ async def tenant() -> Tenant:
     return EVERYONE
 
 
+async def _timeout(request: Request) -> float | None:
+    """Seconds that the client gives its request, by a header: SDKs can set one for all of their calls."""
+    given = request.headers.get(TIMEOUT)
+    if given is None:
+        return None
+    with suppress(ValueError):
+        if 0 < (seconds := float(given)) < math.inf:
+            return seconds
+    raise BadRequest(f"{TIMEOUT} takes a number of seconds above 0, such as 30 or 2.5.", param=TIMEOUT)
+
+
 async def _card(request: Request) -> ModelCard:
     return (await _supervisor(request)).serving()
 
@@ -69,4 +83,5 @@ CurrentEmbed = Annotated[Embed, Depends(_embed)]
 CurrentCard = Annotated[ModelCard, Depends(_card)]
 CurrentResponses = Annotated[Responses, Depends(_responses)]
 CurrentSeals = Annotated[Seals, Depends(_seals)]
+CurrentTimeout = Annotated[float | None, Depends(_timeout)]
 CurrentTenant = Annotated[Tenant, Depends(tenant)]

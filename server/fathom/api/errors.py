@@ -62,6 +62,8 @@ def response(error: ServiceError, scope: Scope) -> Response:
     if error.retry_after is not None:
         seconds = max(1, round(error.retry_after))
         headers = {"retry-after": str(seconds), "retry-after-ms": str(seconds * 1000)}
+    if error.retry is not None:
+        headers["x-should-retry"] = str(error.retry).lower()
     return Response(_in_dialect(error, scope), error.status, headers, "application/json")
 
 

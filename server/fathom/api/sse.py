@@ -12,6 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from fathom.api import errors
 from fathom.core.errors import ServiceError
+from fathom.settings import HttpSettings
+from fathom.telemetry import metrics, record
 
 Result = TypeVar("Result")
 
@@ -22,11 +24,12 @@ async def stream(
     frames: AsyncGenerator[bytes],
     on_error: Callable[[ServiceError], bytes],
     headers: dict[str, str],
+    settings: HttpSettings,
     *,
-    keep_alive: float,
     sign_of_life: bytes = b": keep-alive\n\n",
 ) -> Response:
-    """Send frames as they come, and a sign of life (a comment) after every `keep_alive` seconds of silence.
+    """Send frames as they come, and a sign of life (a comment) after every `keep_alive` seconds of silence. A client
+    that does not read for `write_timeout` seconds is taken for one that has gone.
 
     What fails before the first frame is raised here, while the status can still tell.
     """
@@ -35,7 +38,7 @@ async def stream(
     except BaseException:
         await frames.aclose()
         raise
-    return EventStream(_body(first, frames, on_error), {**_HEADERS, **headers}, keep_alive, sign_of_life)
+    return EventStream(_body(first, frames, on_error), {**_HEADERS, **headers}, settings, sign_of_life)
 
 
 async def _body(
@@ -54,47 +57,63 @@ async def _body(
 
 
 class EventStream(Response):
-    """Writes a body of events until it ends or the client goes. Nothing is done per frame but sending it."""
+    """Writes a body of events until it ends or the client goes. Nothing is done per frame but sending it.
+
+    uvicorn takes 64 KiB that the client has not read, then `send` waits: no more than that lies here for a slow reader.
+    """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, body: AsyncGenerator[bytes], headers: dict[str, str], keep_alive: float, sign_of_life: bytes
+        self, body: AsyncGenerator[bytes], headers: dict[str, str], settings: HttpSettings, sign_of_life: bytes
     ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers(headers)
-        self._body, self._keep_alive, self._sign_of_life = body, keep_alive, sign_of_life
-        self._sent = time.monotonic()
+        self._body, self._sign_of_life = body, sign_of_life
+        self._keep_alive, self._write_timeout = settings.keep_alive, settings.write_timeout
+        self._sending, self._since = False, time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        tasks = [asyncio.create_task(work) for work in (self._write(send), _gone(receive))]
-        living = asyncio.create_task(self._live(send))
+        tasks = [asyncio.create_task(work) for work in (self._write(send), _gone(receive), self._watch(send))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (*tasks, living):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, living, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _write(self, send: Send) -> None:
         async with aclosing(self._body) as body:
             async for frame in body:
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
-                self._sent = time.monotonic()
+                await self._send(send, frame)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _live(self, send: Send) -> None:
+    async def _send(self, send: Send, frame: bytes) -> None:
+        self._sending, self._since = True, time.monotonic()
+        await send({"type": "http.response.body", "body": frame, "more_body": True})
+        self._sending, self._since = False, time.monotonic()
+
+    async def _watch(self, send: Send) -> None:
+        """Breaks a silence. Returns when the client does not read."""
         while True:
-            silent = time.monotonic() - self._sent
-            if silent >= self._keep_alive:
-                await send({"type": "http.response.body", "body": self._sign_of_life, "more_body": True})
-                self._sent = time.monotonic()
-                silent = 0.0
-            await asyncio.sleep(self._keep_alive - silent)
+            passed = time.monotonic() - self._since
+            if self._sending and passed >= self._write_timeout:
+                break
+            if not self._sending and passed >= self._keep_alive:
+                try:
+                    async with asyncio.timeout(self._write_timeout):
+                        await self._send(send, self._sign_of_life)
+                except TimeoutError:
+                    break
+                passed = 0.0
+            left = self._write_timeout - passed if self._sending else self._keep_alive - passed
+            await asyncio.sleep(min(left, self._keep_alive, self._write_timeout))
+        metrics.STREAMS_UNREAD.inc()
+        record.note(unread=True)
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:

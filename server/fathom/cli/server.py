@@ -1,14 +1,15 @@
 """Running the app: the socket, the signals, the banner and the exit status."""
 
+import asyncio
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from types import FrameType
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NoReturn
 
+import structlog
 import uvicorn
 import uvloop
 
@@ -20,14 +21,21 @@ from fathom.core.engine import ModelCard, Phase
 from fathom.core.errors import StartupError
 from fathom.engine.supervisor import Hooks
 from fathom.engine.vllm_engine import VllmEngine
+from fathom.serving.drain import Drain
 from fathom.settings import HttpSettings, Settings
 from fathom.telemetry import logging
+
+log = structlog.get_logger()
+
+_PROBES_AFTER, _PROBES_EVERY, _PROBES = 15, 5, 3  # of connections on which nothing is sent, in seconds
+_LAST_WORDS = 12  # seconds in which clients are told the end of it; a store that is away may take ten of them
 
 
 def listen(http: HttpSettings) -> socket.socket:
     """Take the port, before anything slow. Raises StartupError."""
     listening = socket.socket(socket.AF_INET6 if ":" in http.host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _notice_vanished_clients(listening, http.write_timeout)
     try:
         listening.bind((http.host, http.port))
         listening.listen(2048)
@@ -38,6 +46,16 @@ def listen(http: HttpSettings) -> socket.socket:
         )
         raise StartupError(f"cannot listen on {http.host}:{http.port}: {error.strerror}; {hint}") from None
     return listening
+
+
+def _notice_vanished_clients(listening: socket.socket, seconds: float) -> None:
+    """Of a client whose machine or network is gone, no packet tells: the kernel closes a connection on which nothing
+    that was sent is acknowledged, and asks on one where nothing is sent. Connections inherit it (tcp(7))."""
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBES_AFTER)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBES_EVERY)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
 
 
 def serve_until_the_end(settings: Settings, listening: socket.socket) -> NoReturn:
@@ -60,11 +78,11 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
 
     def on_failed(reason: str) -> None:
         bars.close()
-        failures.append(reason)
-        server.should_exit = True
+        if not server.should_exit:  # Ctrl+C reaches the engine, too, and so its start fails on the way out
+            failures.append(reason)
+            server.should_exit = True
 
-    engine = VllmEngine(settings)
-    app = create_app(settings, engine, Hooks(show, on_ready, on_failed))
+    app = create_app(settings, VllmEngine(settings), Hooks(show, on_ready, on_failed))
     server = _Server(
         uvicorn.Config(
             app,
@@ -72,34 +90,53 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=max(1, round(settings.http.shutdown_grace)),
+            timeout_graceful_shutdown=_LAST_WORDS,
         )
     )
-    await server.serve(sockets=[listening])
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    way_out = _WayOut(app.state.drain, server, serving)
+    with suppress(asyncio.CancelledError):
+        await serving
     bars.close()
-    await engine.stop()  # a second signal skips the app's own way down; no engine may outlive us
+    await app.state.supervisor.stop()  # a second signal skips the app's own way down; no engine may outlive us
     if failures:
         complain(failures[0])
     sys.stdout.flush()
-    os._exit(1 if failures or server.force_exit else 0)  # all is stopped; torch's own way out takes seconds and prints
+    os._exit(1 if failures or way_out.forced else 0)  # all is stopped; torch's own way out takes seconds and prints
 
 
 def _silent(_phase: Phase, _share: float | None) -> None:
     pass
 
 
+class _WayOut:
+    """The first signal has the server drained, the second one ends it at once (`forced`)."""
+
+    def __init__(self, drain: Drain, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+        self._drain, self._server, self._serving = drain, server, serving
+        self._draining: asyncio.Task[None] | None = None
+        self.forced = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._take, number)
+
+    def _take(self, number: signal.Signals) -> None:
+        if self._draining:
+            log.warning("ended at once", reason=number.name)
+            self.forced = True
+            self._serving.cancel()
+        else:
+            self._draining = asyncio.create_task(self._go(number.name))
+
+    async def _go(self, reason: str) -> None:
+        try:
+            await self._drain(reason)
+        finally:
+            self._server.should_exit = True
+
+
 class _Server(uvicorn.Server):
-    """uvicorn kills itself with the signal that ended it; a server that was asked to end, and did, exits with 0."""
+    """uvicorn would close the port at the first signal."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        def leave(_signal: int, _frame: FrameType | None) -> None:
-            self.force_exit = self.should_exit
-            self.should_exit = True
-
-        before = {each: signal.signal(each, leave) for each in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+        yield

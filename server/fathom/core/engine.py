@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from fathom.core.events import Event
 from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
@@ -19,6 +19,8 @@ class Phase(StrEnum):
     LOADING = "loading weights"
     WARMING = "warming up"
     READY = "ready"
+    RESTARTING = "restarting"
+    DRAINING = "draining"
     FAILED = "failed"
     STOPPED = "stopped"
 
@@ -70,8 +72,16 @@ class Embedding:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why an engine cannot go on. died: its process has ended. hung: it has work, and makes no step."""
+
+    kind: Literal["died", "hung"]
+    reason: str
+
+
 class Engine(Protocol):
-    """One model, loaded once. Everything but start and stop may be called from many tasks at a time."""
+    """One model. Everything but start, restart and stop may be called from many tasks at a time."""
 
     async def start(self, progress: Progress) -> ModelCard:
         """Load the model. Raises StartupError with one clear line."""
@@ -88,8 +98,15 @@ class Engine(Protocol):
     async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
         """Raises Unsupported where the model makes no embeddings, or none of so many `dimensions`."""
 
-    def died(self) -> str | None:
-        """Why the engine can't go on, once it can't."""
+    def trouble(self) -> Trouble | None:
+        """Why the engine can't go on, once it can't. Asked often: a hang is noticed by how long nothing changes."""
+
+    async def restart(self) -> None:
+        """End what is left of it and start it again, with the same plan. Requests that are in `stream` or `embed` go on
+        by themselves. Raises StartupError."""
+
+    def give_up(self, reason: str) -> None:
+        """No restart will come: what waits for one fails with EngineUnavailable."""
 
     async def stop(self) -> None:
         """End every child process. Safe to call at any time, also during a start."""

@@ -8,7 +8,11 @@
     |- ModelNotFound            404  model_not_found
     |- NotFound                 404  not_found: no such stored thing, or it is another tenant's
     |- PayloadTooLarge          413  payload_too_large
+    |- RequestTimeout           408  request_timeout: the time that the client gave is over
+    |- EngineCrashed            500  engine_crashed: the engine died twice with this request in it
+    |- DeadlineExceeded         504  deadline_exceeded: the time that the server gives is over
     |- EngineUnavailable        503  engine_unavailable, with Retry-After
+    |  `- ShuttingDown          503  shutting_down
     `- StoreUnavailable         503  store_unavailable: the database does not answer, with Retry-After
        `- StoreFull             507  store_full: it has no room
 
@@ -20,11 +24,15 @@ problem, the limit and the fix. Shapes and codes are those of OpenAI's API: {"er
 
 
 class ServiceError(Exception):
-    """The request failed. `status` is the HTTP status, `type` and `code` are OpenAI's words for it."""
+    """The request failed. `status` is the HTTP status, `type` and `code` are OpenAI's words for it.
+
+    retry: whether a client should send it again, where that is not what the status says.
+    """
 
     status = 500
     type = "server_error"
     code: str | None = "internal_error"
+    retry: bool | None = None
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -90,9 +98,30 @@ class PayloadTooLarge(ServiceError):
     code = "payload_too_large"
 
 
+class RequestTimeout(ServiceError):
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+    retry = False
+
+
+class EngineCrashed(ServiceError):
+    code = "engine_crashed"
+    retry = False
+
+
+class DeadlineExceeded(ServiceError):
+    status = 504
+    code = "deadline_exceeded"
+
+
 class EngineUnavailable(ServiceError):
     status = 503
     code = "engine_unavailable"
+
+
+class ShuttingDown(EngineUnavailable):
+    code = "shutting_down"
 
 
 class StoreUnavailable(ServiceError):

@@ -160,6 +160,7 @@ class GenerationRequest:
     """A prompt to continue, `n` times. `id` is unique in the life of the process.
 
     adapter: a LoRA adapter by name, None the model. echo: say the prompt back first. token_ids: report token ids.
+    timeout: seconds that the client gives it. patient: nobody waits for its first token.
     """
 
     id: str
@@ -171,3 +172,5 @@ class GenerationRequest:
     n: int = 1
     echo: bool = False
     token_ids: bool = False
+    timeout: float | None = None
+    patient: bool = False

@@ -1,16 +1,14 @@
 """From settings to a loaded engine: every blocking step of a start, in order."""
 
-import asyncio
 import logging as stdlib_logging
 import os
 import re
 import threading
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -28,39 +26,20 @@ from fathom.telemetry.logging import engine_log_config
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    from fathom.engine.core import Core, Steps
+
 log = structlog.get_logger()
 
-Result = TypeVar("Result")
-
 _CAUSE = re.compile(r"^(?:.*\s)?((?:[\w.]+\.)?\w*(?:Error|Exception)): (.+)$", re.MULTILINE)
+_HANG_TIMEOUTS = {"cpu": 60.0, "cuda": 30.0}
 _WRAPPERS = ("Engine core initialization failed", "WorkerProc initialization failed")
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    llm: "AsyncLLM"
+    core: "Core"
     profile: Profile
     card: ModelCard
-
-
-async def in_daemon_thread(work: Callable[[], Result]) -> Result:
-    """Like asyncio.to_thread, but a thread that hangs in a load does not hold up the end of the process."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Result] = loop.create_future()
-
-    def settle(result: Result | None, error: BaseException | None) -> None:
-        if not future.done():
-            future.set_exception(error) if error else future.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        try:
-            result, error = work(), None
-        except BaseException as caught:  # noqa: BLE001 - whatever it is, it belongs to the one who waits
-            result, error = None, caught
-        loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="engine-load", daemon=True).start()
-    return await future
 
 
 def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loaded:
@@ -88,18 +67,23 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
         warnings.simplefilter("ignore")
         from vllm.v1.engine.async_llm import AsyncLLM  # seconds, and it reads the environment
 
+        from fathom.engine.core import Core
         from fathom.engine.options import engine_args
 
     args = engine_args(prepared, profile, settings.model, settings.engine, plan, device)
+
+    def launch(steps: "Steps") -> "AsyncLLM":
+        try:
+            return AsyncLLM.from_engine_args(args, stat_loggers=[lambda _config, _index=0: steps])
+        except Exception as error:  # noqa: BLE001 - vLLM raises whatever it meets; one line says it, the log has it all
+            raise StartupError(
+                f"the engine did not start: {_root_cause(engine_log, error)} (all of it: {engine_log})"
+            ) from None
+
     progress(Phase.LOADING, None)
-    try:
-        llm = AsyncLLM.from_engine_args(args)
-    except Exception as error:  # noqa: BLE001 - vLLM raises whatever it meets; one line says it, the log has it all
-        raise StartupError(
-            f"the engine did not start: {_root_cause(engine_log, error)} (all of it: {engine_log})"
-        ) from None
-    profile = replace(profile, fim=profiles.fill_tokens(llm.get_tokenizer().get_vocab()))
-    return Loaded(llm, profile, _card(settings, prepared, profile, llm, device))
+    core = Core(launch, engine_log, settings.engine.hang_timeout or _HANG_TIMEOUTS[device])
+    profile = replace(profile, fim=profiles.fill_tokens(core.llm.get_tokenizer().get_vocab()))
+    return Loaded(core, profile, _card(settings, prepared, profile, core.llm, device))
 
 
 def _check_adapters(lora: dict[str, str]) -> None:

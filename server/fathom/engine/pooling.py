@@ -9,20 +9,22 @@ from vllm import PoolingParams
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
 from vllm.outputs import PoolingRequestOutput
+from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from fathom.core.engine import Embedding, Tokenized
 from fathom.core.errors import (
     BadRequest,
     ContextLengthExceeded,
-    EngineUnavailable,
     ServiceError,
     StartupError,
     Unsupported,
 )
 from fathom.core.events import Event
 from fathom.core.generation import Chat, GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
+from fathom.engine.core import CRASHED_AGAIN
 from fathom.engine.loading import Loaded
+from fathom.telemetry import record
 
 _LONG = 20_000  # characters; above this, tokenizing leaves the event loop
 _LISTED = 20
@@ -34,24 +36,23 @@ class Pooling:
     def __init__(self, loaded: Loaded, lora: dict[str, str]) -> None:
         if lora:
             raise StartupError(f"{loaded.card.source} makes embeddings, and LoRA adapters are served for text only.")
-        self.card = loaded.card
-        self._llm = loaded.llm
-        self._tokenizer: Any = loaded.llm.get_tokenizer()
-        model = loaded.llm.model_config
+        self.card, self.core = loaded.card, loaded.core
+        self._tokenizer: Any = loaded.core.llm.get_tokenizer()
+        model = loaded.core.llm.model_config
         self._size: int = model.embedding_size
         self._can_shorten: bool = model.is_matryoshka
         self._sizes: Sequence[int] | None = model.matryoshka_dimensions
         self._lower_case = bool((model.encoder_config or {}).get("do_lower_case"))
 
-    async def warm_up(self) -> None:
+    async def warm_up(self, llm: AsyncLLM) -> None:
         """Embed a word, so that the first request does not pay for what is made on first use. Raises StartupError."""
-        tasks = await self._llm.get_supported_tasks()
+        tasks = await llm.get_supported_tasks()
         if "embed" not in tasks:
             raise StartupError(
                 f"{self.card.source} makes neither text nor embeddings (its tasks are {', '.join(tasks)}): "
                 "choose a model that does."
             )
-        await self.embed("warm-up", Text("Hello"), None)
+        await _pool(llm, "warm-up", self._encode(Text("Hello")), PoolingParams(task="embed", use_activation=True))
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """Raises Unsupported, always."""
@@ -83,25 +84,18 @@ class Pooling:
         output = await self._pool(request_id, ids, params)
         return Embedding(tuple(output.outputs.data.float().tolist()), len(ids))
 
-    def died(self) -> str | None:
-        return str(self._llm.dead_error) if self._llm.errored else None
-
-    def shut_down(self, seconds: float) -> None:
-        """Blocks until the engine's processes have ended, or `seconds` are over."""
-        self._llm.shutdown(timeout=seconds)
-
     async def _pool(self, request_id: str, ids: Sequence[int], params: PoolingParams) -> PoolingRequestOutput:
-        prompt = tokens_input(prompt_token_ids=list(ids))
-        try:
-            async with aclosing(self._llm.encode(prompt, params, request_id)) as outputs:
-                output = await anext(outputs)  # a pooling request has one output
-        except EngineDeadError as error:
-            raise EngineUnavailable("The engine has died; the server is ending.", retry_after=10) from error
-        except VLLMClientError as error:
-            raise BadRequest(str(error), param=getattr(error, "parameter", None) or "input") from None
-        if output.error is not None or not output.outputs.data.numel():
-            raise ServiceError("The engine ended the request without a vector.")
-        return output
+        """Over a crash of the engine, but not over two."""
+        crashes = 0
+        while True:
+            llm = await self.core.up()
+            try:
+                return await _pool(llm, request_id, ids, params)
+            except EngineDeadError:
+                crashes += 1
+                record.add(crashes=1)
+            if crashes > 1:
+                raise CRASHED_AGAIN.with_traceback(None)
 
     def _shorter(self, dimensions: int | None) -> int | None:
         """What to ask the engine for. Raises Unsupported for a size that the model was not trained to be cut to."""
@@ -137,6 +131,18 @@ class Pooling:
         for token_id in ids:
             if not 0 <= token_id < end:
                 raise BadRequest(f"{token_id} is no token of this model: its ids are 0 to {end - 1}.", param=param)
+
+
+async def _pool(llm: AsyncLLM, request_id: str, ids: Sequence[int], params: PoolingParams) -> PoolingRequestOutput:
+    prompt = tokens_input(prompt_token_ids=list(ids))
+    try:
+        async with aclosing(llm.encode(prompt, params, request_id)) as outputs:
+            output = await anext(outputs)  # a pooling request has one output
+    except VLLMClientError as error:
+        raise BadRequest(str(error), param=getattr(error, "parameter", None) or "input") from None
+    if output.error is not None or not output.outputs.data.numel():
+        raise ServiceError("The engine ended the request without a vector.")
+    return output
 
 
 def _too_long(limit: int, tokens: int) -> BadRequest:

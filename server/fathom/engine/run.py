@@ -1,26 +1,67 @@
-"""One request while it is in the engine: its outputs as they come, and how it ended."""
+"""One request while it is in the engine, and in the engine that comes after a crash: its outputs, and how it ended."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
+from vllm import SamplingParams
+from vllm.exceptions import VLLMClientError
+from vllm.inputs.engine import tokens_input
 from vllm.logprobs import PromptLogprobs
+from vllm.lora.request import LoRARequest
 from vllm.outputs import STREAM_FINISHED, RequestOutput
+from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.engine.output_processor import RequestOutputCollector
 
-from fathom.core.errors import EngineUnavailable, ServiceError
+from fathom.core.errors import BadRequest, EngineCrashed, ServiceError
 from fathom.core.events import Event, FinishReason
+from fathom.engine.core import CRASHED_AGAIN, Core
 from fathom.engine.reader import TurnReader
+from fathom.engine.resuming import resumed
+from fathom.telemetry import metrics, record
+
+_aborts: set[asyncio.Task[None]] = set()
 
 
 class Run:
-    """`finished`: the engine is done with it. `reason`, `cached_tokens`: known once something has come."""
+    """`finished`: the engine is done with it. `reason`, `cached_tokens`: known once something has come. `crashes`: of
+    the engine with it inside."""
 
-    def __init__(self, queue: RequestOutputCollector) -> None:
+    def __init__(
+        self, core: Core, request_id: str, ids: list[int], params: SamplingParams, lora: LoRARequest | None
+    ) -> None:
         self.finished = False
         self.reason: FinishReason = "stop"
         self.cached_tokens = 0
-        self._queue = queue
+        self.crashes = 0
+        self._core, self._id, self._ids, self._params, self._lora = core, request_id, ids, params, lora
+        self._produced: list[int] = []
+        self._llm: AsyncLLM
+        self._queue: RequestOutputCollector
         self._ahead: RequestOutput | None = None
+
+    async def begin(self) -> None:
+        """Give it to the engine, with what it has produced so far. Raises BadRequest."""
+        params = resumed(self._params, self._produced) if self._produced else self._params
+        while True:
+            self._llm = await self._core.up()
+            prompt = tokens_input(prompt_token_ids=self._ids)
+            try:
+                self._queue = await self._llm.add_request(self._id, prompt, params, lora_request=self._lora)
+                return
+            except EngineDeadError:  # it was not in there yet
+                continue
+            except (VLLMClientError, ValueError) as error:
+                raise BadRequest(str(error), param=getattr(error, "parameter", None)) from None
+
+    def leave(self) -> None:
+        """It is aborted if the engine is not done with it. In a task: we may be in the middle of being cancelled."""
+        if not self.finished and self._core.lives(self._llm):
+            abort = asyncio.create_task(self._llm.abort(self._queue.request_id, internal=True))
+            _aborts.add(abort)
+            abort.add_done_callback(_aborts.discard)
+        self._queue.close()
 
     async def prompt_logprobs(self) -> PromptLogprobs | None:
         """Waits for the first output; it is read again by outputs()."""
@@ -30,31 +71,42 @@ class Run:
         return None
 
     async def outputs(self) -> AsyncGenerator[RequestOutput]:
-        """What the engine makes, as it comes; merged by vLLM where the reader is slow."""
+        """What the engine makes, as it comes; merged by vLLM where the reader is slow. Raises EngineCrashed if it died
+        twice."""
         if self._ahead:
             output, self._ahead = self._ahead, None
             yield output
-        try:
-            while not self.finished:
+        while not self.finished:
+            try:
                 output = self._queue.get_nowait() or await self._queue.get()
-                assert isinstance(output, RequestOutput)
-                self.finished = output.finished
-                if output is not STREAM_FINISHED:
-                    yield output
-        except EngineDeadError as error:
-            self.finished = True
-            raise EngineUnavailable("The engine died while it was answering.", retry_after=10) from error
+            except EngineDeadError:
+                await self._go_on()
+                continue
+            assert isinstance(output, RequestOutput)
+            self.finished = output.finished
+            if output is not STREAM_FINISHED:
+                if not self._produced:  # the prompt's, not what a new engine has of prompt and output
+                    self.cached_tokens = output.num_cached_tokens or 0
+                self._produced += output.outputs[0].token_ids
+                yield output
 
     async def read(self, reader: TurnReader) -> AsyncGenerator[Event]:
         """The outputs through a reader, until their end or a stop string."""
         async for output in self.outputs():
             completion = output.outputs[0]
             ended = self._note(completion.finish_reason)
-            self.cached_tokens = output.num_cached_tokens or self.cached_tokens
             for event in reader.read(completion.token_ids, completion.logprobs, ended=ended):
                 yield event
             if reader.stopped:
                 return
+
+    async def _go_on(self) -> None:
+        self.crashes += 1
+        record.add(crashes=1)
+        if self.crashes > 1:
+            self.finished = True
+            raise CRASHED_AGAIN.with_traceback(None)
+        await self.begin()
 
     def _note(self, finish_reason: str | None) -> bool:
         """Whether the model ended its turn by itself."""
@@ -66,3 +118,26 @@ class Run:
                 return finish_reason == "stop"
             case other:
                 raise ServiceError(f"The engine ended the request early: {other}.")
+
+
+@asynccontextmanager
+async def running(
+    core: Core, request_id: str, ids: list[int], params: SamplingParams, lora: LoRARequest | None = None
+) -> AsyncGenerator[Run]:
+    """A request in the engine. It is aborted if the block is left before its end. Raises BadRequest."""
+    run = Run(core, request_id, ids, params, lora)
+    await run.begin()
+    outcome = "aborted"  # what it is when nobody says otherwise: the client went away
+    try:
+        yield run
+        outcome = "finished"
+    except EngineCrashed:
+        outcome = "crashed_again"
+        raise
+    except ServiceError:
+        outcome = "failed"
+        raise
+    finally:
+        run.leave()
+        if run.crashes:
+            metrics.REQUESTS_REPLAYED.labels(outcome=outcome).inc()

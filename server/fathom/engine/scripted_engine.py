@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
-from fathom.core.engine import Embedding, ModelCard, Phase, Progress, Tokenized
-from fathom.core.errors import BadRequest, Unsupported
+from fathom.core.engine import Embedding, ModelCard, Phase, Progress, Tokenized, Trouble
+from fathom.core.errors import BadRequest, EngineUnavailable, Unsupported
 from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta
 from fathom.core.generation import Chat, GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
 
@@ -37,7 +37,9 @@ def think_then_answer(request: GenerationRequest) -> Iterable[Event]:
 
 
 class ScriptedEngine:
-    """`delay`: seconds before each event. `running`, `aborted`: ids of requests that run, and that were cut short."""
+    """`delay`: seconds before each event. `running`, `aborted`: ids of requests that run, and that were cut short.
+    `death`: what it says of itself; its streams stand still from then on. `restarts`: how often it was started again;
+    each takes `restart_delay` seconds."""
 
     def __init__(self, script: Script = think_then_answer, *, delay: float = 0.0, model: str = "scripted") -> None:
         self.script, self.delay, self.model = script, delay, model
@@ -45,7 +47,9 @@ class ScriptedEngine:
         self.requests: list[GenerationRequest] = []
         self.running: set[str] = set()
         self.aborted: set[str] = set()
-        self.death: str | None = None
+        self.death: Trouble | None = None
+        self.restarts, self.restart_delay = 0, 0.0
+        self.gone: str | None = None
 
     async def start(self, progress: Progress) -> ModelCard:
         progress(Phase.WARMING, None)
@@ -69,6 +73,7 @@ class ScriptedEngine:
         try:
             for event in self.script(request):
                 await asyncio.sleep(self.delay)
+                await self._alive()
                 if isinstance(event, Exception):
                     raise event
                 finished = isinstance(event, Finished)
@@ -96,8 +101,22 @@ class ScriptedEngine:
         size, text = dimensions or 8, text_of(prompt)
         return Embedding(tuple(float(at == len(text) % size) for at in range(size)), len(text))
 
-    def died(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         return self.death
+
+    async def restart(self) -> None:
+        await asyncio.sleep(self.restart_delay)
+        self.death = None
+        self.restarts += 1
+
+    def give_up(self, reason: str) -> None:
+        self.gone = reason
+
+    async def _alive(self) -> None:
+        while self.death:
+            if self.gone:
+                raise EngineUnavailable(self.gone)
+            await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
         pass

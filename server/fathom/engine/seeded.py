@@ -10,15 +10,28 @@ from typing import Any
 
 import torch
 
+from fathom.engine.resuming import produced
+
 
 class RewindableGenerator(torch.Generator):
-    """Winds back to its seed: tokens are thrown away before the first that is kept."""
+    """Winds back to where it was marked: tokens are thrown away before the first that is kept."""
+
+    _mark: torch.Tensor
 
     def get_offset(self) -> int:
         return 0
 
     def set_offset(self, offset: int) -> torch.Generator:
-        return self.manual_seed(self.initial_seed())
+        self.set_state(self._mark)
+        return self
+
+    def mark(self) -> None:
+        self._mark = self.get_state()
+
+    def skip(self, tokens: int) -> None:
+        """As if so many had been drawn: vLLM's CPU sampler takes one number for each."""
+        for _ in range(tokens):
+            torch.randint(0, 2**31, (1,), generator=self, dtype=torch.long)
 
     @classmethod
     def of(cls, generator: torch.Generator) -> "RewindableGenerator":
@@ -26,6 +39,7 @@ class RewindableGenerator(torch.Generator):
         rewindable = cls()
         rewindable.manual_seed(generator.initial_seed())
         rewindable.set_state(generator.get_state())
+        rewindable.mark()
         return rewindable
 
 
@@ -40,6 +54,9 @@ def make_generators_rewindable() -> None:
     def add_rewindable(batch: InputBatch, request: Any) -> Any:
         if type(request.generator) is torch.Generator and request.generator.device.type == "cpu":
             request.generator = RewindableGenerator.of(request.generator)
+            request.generator.skip(len(produced(request.sampling_params)))
+        if isinstance(request.generator, RewindableGenerator):  # new, or back after the batch had no room for it
+            request.generator.mark()
         return add_request(batch, request)
 
     InputBatch.add_request = add_rewindable

@@ -1,21 +1,19 @@
 """Requests through vLLM: prompt and sampling down, tokens up, events out."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import replace
 from typing import Any
 
 from transformers import TokenizersBackend
 from vllm import SamplingParams
-from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
 from vllm.lora.request import LoRARequest
 from vllm.sampling_params import RequestOutputKind
-from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.engine.async_llm import AsyncLLM
 
 from fathom.core.engine import Embedding, Tokenized
-from fathom.core.errors import BadRequest, EngineUnavailable, StartupError, Unsupported
+from fathom.core.errors import StartupError, Unsupported
 from fathom.core.events import Accepted, Echo, Event
 from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
 from fathom.core.merging import merge
@@ -24,7 +22,7 @@ from fathom.engine.loading import Loaded
 from fathom.engine.logprobs import token_logprob
 from fathom.engine.plan import Plan, Planner
 from fathom.engine.reader import TurnReader
-from fathom.engine.run import Run
+from fathom.engine.run import Run, running
 from fathom.engine.sampling import to_params
 
 _PARAGRAPH = "\n\n"
@@ -34,29 +32,27 @@ class Turns:
     """All requests of one loaded model."""
 
     def __init__(self, loaded: Loaded, lora: dict[str, str]) -> None:
-        self.card = loaded.card
-        self._llm = loaded.llm
+        self.card, self.core = loaded.card, loaded.core
         self._reasoning = loaded.profile.reasoning
-        tokenizer = loaded.llm.get_tokenizer()
+        tokenizer = loaded.core.llm.get_tokenizer()
         if not isinstance(tokenizer, TokenizersBackend):
             raise StartupError(
                 f"{loaded.card.source}: its tokenizer has no tokenizer.json; convert it to that format first"
             )
         self._tokenizer = tokenizer
-        self._checker = GrammarChecker(tokenizer_info(tokenizer, loaded.llm.model_config.get_vocab_size()))
+        self._checker = GrammarChecker(tokenizer_info(tokenizer, loaded.core.llm.model_config.get_vocab_size()))
         self._planner = Planner(
             tokenizer, loaded.profile, context_length=self.card.context_length, checker=self._checker
         )
         self._defaults: dict[str, Any] = dict(loaded.card.sampling)
         self._adapters = {name: LoRARequest(name, at, path) for at, (name, path) in enumerate(lora.items(), start=1)}
-        self._aborts: set[asyncio.Task[None]] = set()
 
-    async def warm_up(self) -> None:
+    async def warm_up(self, llm: AsyncLLM) -> None:
         """Generate a token, so that the first request does not pay for what is made on first use."""
         params = SamplingParams(max_tokens=2, detokenize=False, output_kind=RequestOutputKind.DELTA)
-        async with self._running("warm-up", self._planner.encode("Hello")[:1], params) as run:
-            async for _ in run.outputs():
-                pass
+        prompt = tokens_input(prompt_token_ids=self._planner.encode("Hello")[:1])
+        async for _ in llm.generate(prompt, params, "warm-up"):
+            pass
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """Raises BadRequest and its kin before Accepted, other ServiceErrors at any time."""
@@ -89,13 +85,6 @@ class Turns:
             param="model",
         )
 
-    def died(self) -> str | None:
-        return str(self._llm.dead_error) if self._llm.errored else None
-
-    def shut_down(self, seconds: float) -> None:
-        """Blocks until the engine's processes have ended, or `seconds` are over."""
-        self._llm.shutdown(timeout=seconds)
-
     async def _choice(self, request: GenerationRequest, plan: Plan, at: int, run: Run) -> AsyncGenerator[Event]:
         """One choice from its first token to Finished."""
         async with aclosing(self._legs(request, plan, plan.readers[at], at, run)) as events:
@@ -123,8 +112,7 @@ class Turns:
         for event in reader.finish(reason, len(plan.prompt.ids), cached):
             yield event
 
-    @asynccontextmanager
-    async def _first_leg(self, request: GenerationRequest, plan: Plan, at: int) -> AsyncGenerator[Run]:
+    def _first_leg(self, request: GenerationRequest, plan: Plan, at: int) -> AbstractAsyncContextManager[Run]:
         params = to_params(
             request.sampling,
             self._defaults,
@@ -134,45 +122,20 @@ class Turns:
             tag=plan.tag,
             echo=request.echo and at == 0,
         )
-        async with self._running(f"{request.id}-{at}", plan.prompt.ids, params, request.adapter) as run:
-            yield run
+        return self._running(f"{request.id}-{at}", plan.prompt.ids, params, request)
 
-    @asynccontextmanager
-    async def _second_leg(
+    def _second_leg(
         self, request: GenerationRequest, plan: Plan, reader: TurnReader, at: int, left: int
-    ) -> AsyncGenerator[Run]:
+    ) -> AbstractAsyncContextManager[Run]:
         """The answer of a turn that ended without one (ADR 0004)."""
         rest = replace(request.sampling, min_tokens=max(1, request.sampling.min_tokens - len(reader.ids)))
         params = to_params(rest, self._defaults, limit=left, choice=at)
-        ids = plan.prompt.ids + reader.ids
-        async with self._running(f"{request.id}-{at}-answer", ids, params, request.adapter) as run:
-            yield run
+        return self._running(f"{request.id}-{at}-answer", plan.prompt.ids + reader.ids, params, request)
 
-    @asynccontextmanager
-    async def _running(
-        self, request_id: str, ids: list[int], params: SamplingParams, adapter: str | None = None
-    ) -> AsyncGenerator[Run]:
-        """A request in the engine. It is aborted if the block is left before its end."""
-        try:
-            queue = await self._llm.add_request(
-                request_id,
-                tokens_input(prompt_token_ids=ids),
-                params,
-                lora_request=self._adapters.get(adapter or ""),
-            )
-        except EngineDeadError as error:
-            raise EngineUnavailable("The engine has died; the server is ending.", retry_after=10) from error
-        except (VLLMClientError, ValueError) as error:
-            raise BadRequest(str(error), param=getattr(error, "parameter", None)) from None
-        run = Run(queue)
-        try:
-            yield run
-        finally:
-            if not run.finished:  # a task of its own: we may be in the middle of being cancelled
-                abort = asyncio.create_task(self._llm.abort(queue.request_id, internal=True))
-                self._aborts.add(abort)
-                abort.add_done_callback(self._aborts.discard)
-            queue.close()
+    def _running(
+        self, request_id: str, ids: list[int], params: SamplingParams, request: GenerationRequest
+    ) -> AbstractAsyncContextManager[Run]:
+        return running(self.core, request_id, ids, params, self._adapters.get(request.adapter or ""))
 
     async def _echo(self, request: GenerationRequest, plan: Plan, run: Run) -> Echo:
         ids = plan.prompt.ids

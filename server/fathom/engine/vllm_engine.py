@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from fathom.core.engine import Embedding, ModelCard, Phase, Progress, Tokenized
+from fathom.core.engine import Embedding, ModelCard, Phase, Progress, Tokenized, Trouble
 from fathom.core.events import Event
 from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
+from fathom.engine.threads import in_daemon_thread
 from fathom.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ class VllmEngine:
 
     async def start(self, progress: Progress) -> ModelCard:
         """Load the model and try it. Raises StartupError."""
-        from fathom.engine.loading import in_daemon_thread
 
         def tell(phase: Phase, share: float | None) -> None:
             loop.call_soon_threadsafe(progress, phase, share)
@@ -38,7 +38,7 @@ class VllmEngine:
         loop = asyncio.get_running_loop()
         self._loaded = await in_daemon_thread(lambda: _load(self._settings, tell, self._cancel))
         progress(Phase.WARMING, None)
-        await self._loaded.warm_up()
+        await self._loaded.warm_up(self._loaded.core.llm)
         return self._loaded.card
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
@@ -53,15 +53,22 @@ class VllmEngine:
     async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
         return await self._model.embed(request_id, prompt, dimensions)
 
-    def died(self) -> str | None:
-        return self._loaded.died() if self._loaded else None
+    def trouble(self) -> Trouble | None:
+        return self._model.core.trouble()
+
+    async def restart(self) -> None:
+        await self._model.core.restart(self._model.warm_up)
+
+    def give_up(self, reason: str) -> None:
+        if self._loaded:
+            self._loaded.core.give_up(reason)
 
     async def stop(self) -> None:
         self._cancel.set()
         children = _engine_processes()
         loaded, self._loaded = self._loaded, None
         if loaded:
-            await asyncio.to_thread(loaded.shut_down, _SECONDS_TO_END)
+            await asyncio.to_thread(loaded.core.llm.shutdown, _SECONDS_TO_END)
         await asyncio.to_thread(_end, children)
 
     @property

@@ -7,6 +7,8 @@ from typing import Protocol
 from fathom.core.engine import Embedding
 from fathom.core.errors import BadRequest, ServiceError
 from fathom.core.generation import Text, TokenIds
+from fathom.serving.live import Live
+from fathom.settings import LimitSettings
 from fathom.telemetry import metrics, record
 
 AT_ONCE = 64
@@ -17,21 +19,27 @@ class Embeds(Protocol):
     async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding: ...
 
 
-class Embed:
-    def __init__(self, engine: Embeds) -> None:
+class Embed(Live):
+    def __init__(self, engine: Embeds, limits: LimitSettings | None = None) -> None:
+        super().__init__(limits)
         self._engine = engine
 
     async def __call__(
-        self, request_id: str, inputs: Sequence[Text | TokenIds], dimensions: int | None
+        self,
+        request_id: str,
+        inputs: Sequence[Text | TokenIds],
+        dimensions: int | None,
+        time_limit: float | None = None,
     ) -> list[Embedding]:
         """A vector for each input, in order. The first failure, and being cancelled, ends them all.
 
-        Raises ServiceError; one of a single input among several says which, as in `input.3`.
+        time_limit: seconds that the client gives. Raises ServiceError; one of a single input among several says which,
+        as in `input.3`.
         """
         outcome = "aborted"  # what it is when nobody says otherwise: the client went away
-        with metrics.REQUESTS_IN_FLIGHT.track_inprogress():
+        with self.deadline(time_limit, patient=True) as deadline:
             try:
-                embeddings = await self._all(request_id, inputs, dimensions)
+                embeddings = await deadline.wait(lambda: self._all(request_id, inputs, dimensions))
                 outcome = "stop"
                 _meter(embeddings)
                 return embeddings

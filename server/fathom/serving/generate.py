@@ -6,8 +6,10 @@ from contextlib import aclosing
 from typing import Protocol
 
 from fathom.core.errors import ServiceError
-from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart
+from fathom.core.events import Accepted, Echo, Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart
 from fathom.core.generation import GenerationRequest
+from fathom.serving.live import Live
+from fathom.settings import LimitSettings
 from fathom.telemetry import metrics, record
 
 
@@ -15,17 +17,20 @@ class Streams(Protocol):
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]: ...
 
 
-class Generate:
-    def __init__(self, engine: Streams) -> None:
+class Generate(Live):
+    def __init__(self, engine: Streams, limits: LimitSettings | None = None) -> None:
+        super().__init__(limits)
         self._engine = engine
 
     async def __call__(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """Events of one request, Accepted first. Closing the generator aborts it. Raises ServiceError."""
         meter = _Meter()
-        with metrics.REQUESTS_IN_FLIGHT.track_inprogress():
+        with self.deadline(request.timeout, patient=request.patient) as deadline:
             try:
                 async with aclosing(self._engine.stream(request)) as events:
-                    async for event in events:
+                    while event := await deadline.wait(lambda: anext(events, None)):
+                        if not isinstance(event, Accepted | Echo):
+                            deadline.produces()
                         meter.see(event)
                         yield event
             except ServiceError as error:

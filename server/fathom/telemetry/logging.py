@@ -29,12 +29,18 @@ def configure(settings: TelemetrySettings) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)  # the banner and our own lines say it better
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     structlog.configure(
         processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def _is_news(line: logging.LogRecord) -> bool:
+    """uvicorn complains of a stream that we leave because its client does not read."""
+    return not str(line.msg).startswith("ASGI callable returned without completing")
 
 
 class _Stderr(logging.StreamHandler[TextIO]):

@@ -33,6 +33,15 @@ REASONING_TRUNCATED = Counter(
 )
 TOOL_CALLS = Counter("fathom_tool_calls", "Tool calls that models made.")
 ENGINE_STATE = Gauge("fathom_engine_state", "1 for the phase that the engine is in, 0 for the others.", ("phase",))
+ENGINE_RESTARTS = Counter("fathom_engine_restarts", "Times that the engine was lost and started again.", ("reason",))
+ENGINE_DOWN = Counter("fathom_engine_down_seconds", "Seconds without an engine, after its first start.")
+REQUESTS_REPLAYED = Counter(
+    "fathom_requests_replayed",
+    "Generations that were carried over a crash of the engine, by how they ended.",
+    ("outcome",),
+)
+DEADLINES_EXCEEDED = Counter("fathom_deadlines_exceeded", "Requests that took too long, by whose limit.", ("limit",))
+STREAMS_UNREAD = Counter("fathom_streams_unread", "Streams that were closed because their client did not read them.")
 RESPONSES = Counter("fathom_responses", "Stored responses that ended here, by how.", ("ending",))
 RESPONSES_QUEUED = Gauge("fathom_responses_queued", "Background responses that wait for their turn.")
 RESPONSES_TAKEN_OVER = Counter(

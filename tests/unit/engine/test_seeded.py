@@ -24,3 +24,15 @@ def test_what_was_thrown_away_is_drawn_again():
     first = draw(rewindable)
     rewindable.set_offset(rewindable.get_offset() - 4)
     assert draw(rewindable) == first
+
+
+def test_after_a_skip_it_goes_on_as_the_sampler_would_have():
+    plain = torch.Generator().manual_seed(7)
+    for _ in range(3):
+        torch.randint(0, 2**31, (1,), generator=plain, dtype=torch.long)
+    rewindable = RewindableGenerator.of(torch.Generator().manual_seed(7))
+    rewindable.skip(3)
+    rewindable.mark()
+    first = draw(rewindable)
+    rewindable.set_offset(0)
+    assert draw(rewindable) == first == draw(plain)

@@ -1,11 +1,15 @@
 import asyncio
 
 import pytest
-from fathom.core.engine import Phase
-from fathom.core.errors import EngineUnavailable, StartupError
+from fathom.core.engine import Phase, Trouble
+from fathom.core.errors import EngineUnavailable, ShuttingDown, StartupError
 from fathom.core.generation import Chat, GenerationRequest, Message
+from fathom.engine import crashes
+from fathom.engine import supervisor as watching
 from fathom.engine.scripted_engine import ScriptedEngine
 from fathom.engine.supervisor import Hooks, Supervisor
+from fathom.settings import EngineSettings
+from prometheus_client import REGISTRY
 
 REQUEST = GenerationRequest("r1", Chat((Message("user", "a b"),)))
 
@@ -16,6 +20,23 @@ class Told:
         self.ready: list[object] = []
         self.failed: list[str] = []
         self.hooks = Hooks(lambda phase, _share: self.phases.append(phase), self.ready.append, self.failed.append)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Looks often, and waits little between two starts."""
+    monkeypatch.setattr(watching, "_WATCH_EVERY", 0.01)
+    monkeypatch.setattr(crashes, "_LONGEST_WAIT", 0.01)
+
+
+def counted(name, **labels):
+    return REGISTRY.get_sample_value(name, labels) or 0
+
+
+async def in_phase(supervisor: Supervisor, phase: Phase) -> None:
+    async with asyncio.timeout(5):
+        while supervisor.phase is not phase:
+            await asyncio.sleep(0.005)
 
 
 async def settled(supervisor: Supervisor) -> None:
@@ -71,15 +92,91 @@ async def test_a_start_that_breaks_in_any_other_way_fails_too_and_does_not_hang(
     await supervisor.stop()
 
 
-async def test_a_death_is_noticed():
+@pytest.mark.parametrize("how", ["died", "hung"])
+async def test_an_engine_that_is_lost_is_started_again_and_its_streams_go_on(how, quick):
     told, engine = Told(), ScriptedEngine()
     supervisor = Supervisor(engine, told.hooks)
     supervisor.begin()
     await settled(supervisor)
-    engine.death = "signal 9"
-    await asyncio.sleep(1.2)
-    assert supervisor.phase is Phase.FAILED
-    assert told.failed == ["the engine died: signal 9"]
+    before = counted("fathom_engine_restarts_total", reason=how)
+    stream = supervisor.stream(REQUEST)
+    await anext(stream)
+    engine.death, engine.restart_delay = Trouble(how, "a reason"), 0.05
+    await in_phase(supervisor, Phase.RESTARTING)
+    assert not supervisor.ready
+    with pytest.raises(EngineUnavailable, match="being started again") as refused:
+        await anext(supervisor.stream(GenerationRequest("r2", REQUEST.prompt)))
+    assert refused.value.retry_after
+    assert (await supervisor.tokenize(REQUEST.prompt, REQUEST.reasoning)).ids
+    assert len([event async for event in stream]) == 5
+    await in_phase(supervisor, Phase.READY)
+    assert engine.restarts == 1
+    assert counted("fathom_engine_restarts_total", reason=how) == before + 1
+    assert told.failed == []
+    assert len(told.ready) == 1
+    await supervisor.stop()
+
+
+async def test_a_restart_that_fails_is_tried_again_and_counts_as_a_crash(quick):
+    class Weak(ScriptedEngine):
+        async def restart(self):
+            if self.restarts < 1:
+                self.restarts += 1
+                raise StartupError("no memory")
+            await super().restart()
+
+    engine = Weak()
+    supervisor = Supervisor(engine, Hooks.none())
+    supervisor.begin()
+    await settled(supervisor)
+    engine.death = Trouble("died", "signal 9")
+    await in_phase(supervisor, Phase.RESTARTING)
+    await in_phase(supervisor, Phase.READY)
+    assert engine.restarts == 2
+    assert supervisor._crashes.count == 2
+    await supervisor.stop()
+
+
+@pytest.mark.parametrize("most", [0, 2])
+async def test_too_many_crashes_end_it_with_one_line_and_fail_what_waits(most, quick):
+    told, engine = Told(), ScriptedEngine()
+    supervisor = Supervisor(engine, told.hooks, EngineSettings(restarts=most))
+    supervisor.begin()
+    await settled(supervisor)
+    stream = supervisor.stream(REQUEST)
+    await anext(stream)
+    for _ in range(most):
+        engine.death = Trouble("died", "signal 9")
+        await in_phase(supervisor, Phase.RESTARTING)
+        await in_phase(supervisor, Phase.READY)
+    engine.death = Trouble("died", "signal 11")
+    await in_phase(supervisor, Phase.FAILED)
+    assert engine.restarts == most
+    assert len(told.failed) == 1
+    assert "signal 11" in told.failed[0]
+    assert f"engine.restarts is {most}" in told.failed[0]
+    with pytest.raises(EngineUnavailable):
+        async for _ in stream:
+            pass
+    await supervisor.stop()
+
+
+async def test_draining_refuses_what_is_new_and_lets_live_streams_go_on_also_over_a_crash(quick):
+    engine = ScriptedEngine()
+    supervisor = Supervisor(engine, Hooks.none())
+    supervisor.begin()
+    await settled(supervisor)
+    stream = supervisor.stream(REQUEST)
+    await anext(stream)
+    supervisor.drain()
+    assert supervisor.phase is Phase.DRAINING
+    with pytest.raises(ShuttingDown) as refused:
+        await anext(supervisor.stream(GenerationRequest("r2", REQUEST.prompt)))
+    assert refused.value.retry_after
+    engine.death = Trouble("died", "signal 9")
+    assert len([event async for event in stream]) == 5
+    assert engine.restarts == 1
+    assert supervisor.phase is Phase.DRAINING
     await supervisor.stop()
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing, suppress
 
-from fathom.core.errors import BadRequest, NotFound, StoreUnavailable
+from fathom.core.errors import BadRequest, NotFound, ShuttingDown, StoreUnavailable
 from fathom.core.tenant import Tenant
 from fathom.serving.generate import Generate
 from fathom.serving.responses.draft import Dialect, Draft, Frame, Json
@@ -21,10 +21,14 @@ from fathom.store.responses import Status, StoredResponse
 
 _SHARES = 30  # of the retention: earlier turns are kept one to two of them longer than a new one is when it begins
 _LOOK_EVERY = 0.25  # seconds, for a response that another server makes or that waits
+_RETRY_AFTER = 5.0
 
 
 class Responses:
-    """ready: whether the engine takes requests. Everything that touches the store raises StoreUnavailable."""
+    """ready: whether the engine takes requests. leaving: whether this server ends soon.
+
+    Everything that touches the store raises StoreUnavailable.
+    """
 
     def __init__(
         self,
@@ -33,8 +37,10 @@ class Responses:
         dialect: Dialect,
         settings: StoreSettings,
         ready: Callable[[], bool],
+        leaving: Callable[[], bool],
     ) -> None:
         self._database, self._generate, self._dialect, self._settings = database, generate, dialect, settings
+        self._leaving = leaving
         self._owner = server_id()
         self._recorder = Recorder(database, self._owner, self._expiry)
         self._queue = Queue(
@@ -97,7 +103,13 @@ class Responses:
         return run
 
     async def enqueue(self, draft: Draft) -> None:
-        """Make it when its turn comes. Returns once its row is stored."""
+        """Make it when its turn comes. Returns once its row is stored. Raises ShuttingDown."""
+        if self._leaving():
+            raise ShuttingDown(
+                "This server is shutting down and takes no new responses. Send it again, to another server or when "
+                "this one is back.",
+                retry_after=_RETRY_AFTER,
+            )
         frames = draft.transcript.created()
         await self._add(draft, "queued", None, [KeptEvent(each.number, each.kind, each.kept or b"") for each in frames])
         self._queue.tell()
@@ -155,7 +167,8 @@ class Responses:
         await self._stored(tenant, response_id)
 
     async def follow(self, tenant: Tenant, response_id: str, after: int) -> AsyncGenerator[Frame]:
-        """Its frames with a number above `after`, as they are kept, as they come, to the last one. Raises NotFound."""
+        """Its frames with a number above `after`, as they are kept, as they come, to the last one. Raises NotFound, and
+        ShuttingDown where this server ends and the response goes on."""
         while True:
             run = self._recorder.find(tenant.id, response_id)
             if run and run.first <= after + 1:
@@ -171,6 +184,8 @@ class Responses:
                 yield Frame(event.kind, event.number, event.data, event.data)
             if ended:
                 return
+            if self._leaving() and not self._recorder.find(tenant.id, response_id):
+                raise _goes_on(response_id, after)
             await asyncio.sleep(_LOOK_EVERY)
 
     async def _read_on(self, tenant: Tenant, response_id: str, after: int) -> tuple[bool, list[KeptEvent]]:
@@ -220,3 +235,12 @@ class Responses:
 
 def _missing(response_id: str) -> NotFound:
     return NotFound(f"There is no response {response_id[:100]!r} here.", param="response_id")
+
+
+def _goes_on(response_id: str, after: int) -> ShuttingDown:
+    resume = "?stream=true" if after < 0 else f"?stream=true&starting_after={after}"
+    return ShuttingDown(
+        "This server is shutting down, and the response goes on without it: another server makes it, or this one when "
+        f"it is back. Resume its stream there with GET /v1/responses/{response_id}{resume}.",
+        retry_after=_RETRY_AFTER,
+    )

@@ -61,7 +61,9 @@ def serve(database: Database, speaker: Speaker, monkeypatch: pytest.MonkeyPatch)
     async def serving(name: str = "one", **settings: object) -> AsyncIterator[Responses]:
         monkeypatch.setattr(service, "server_id", lambda: f"{name}/1/0.00")
         store = StoreSettings.model_validate(settings)
-        responses = Responses(database, Generate(speaker), WordsDialect(), store, lambda: speaker.ready)
+        responses = Responses(
+            database, Generate(speaker), WordsDialect(), store, lambda: speaker.ready, lambda: speaker.leaving
+        )
         await responses.start()
         try:
             yield responses

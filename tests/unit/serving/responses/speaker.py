@@ -18,7 +18,7 @@ class Speaker:
         self.asked: dict[str, str] = {}
         self.running: list[str] = []
         self.aborted: list[str] = []
-        self.ready = True
+        self.ready, self.leaving = True, False
         self._lines: defaultdict[str, asyncio.Queue[Event | Exception | None]] = defaultdict(asyncio.Queue)
 
     def say(self, id: str, *words: str) -> None:

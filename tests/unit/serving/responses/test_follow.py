@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from fathom.core.errors import StoreUnavailable
+from fathom.core.errors import ShuttingDown, StoreUnavailable
 from fathom.core.tenant import EVERYONE
 
 from tests.unit.serving.responses.waiting import soon
@@ -129,3 +129,42 @@ async def test_nothing_is_asked_of_the_store_behind_the_end(responses, speaker, 
     speaker.end(one.id)
     assert told([frame async for frame in frames]) == ["completed"]
     monkeypatch.undo()
+
+
+async def test_a_server_that_leaves_tells_the_followers_of_what_is_queued_how_to_go_on(responses, speaker):
+    speaker.ready = False
+    one = draft(queued=True)
+    await responses.enqueue(one)
+    frames = responses.follow(EVERYONE, one.id, -1)
+    assert told([await anext(frames)]) == ["created"]
+    speaker.leaving = True
+    with pytest.raises(ShuttingDown, match=rf"goes on without it.*/{one.id}\?stream=true&starting_after=0\."):
+        await anext(frames)
+
+
+async def test_a_server_that_leaves_shows_what_it_makes_to_the_end(responses, speaker):
+    one = draft(queued=True)
+    await responses.enqueue(one)
+    following = asyncio.ensure_future(whole(responses, one.id))
+    speaker.say(one.id, "one")
+    await until_word(responses.follow(EVERYONE, one.id, -1), "one")
+    speaker.leaving = True
+    late = asyncio.ensure_future(whole(responses, one.id))
+    await asyncio.sleep(0.1)
+    speaker.say(one.id, "two")
+    speaker.end(one.id)
+    for frames in (await following, await late):
+        assert told(frames) == ["created", "started", "one", "two", "completed"]
+
+
+async def test_a_server_that_leaves_lets_followers_go_of_what_it_gives_back(responses, speaker):
+    one = draft(queued=True)
+    await responses.enqueue(one)
+    await soon(lambda: speaker.running, "it runs")
+    following = asyncio.ensure_future(whole(responses, one.id))
+    await asyncio.sleep(0.1)
+    speaker.ready, speaker.leaving = False, True
+    speaker.fail(one.id, ShuttingDown("This server is shutting down."))
+    with pytest.raises(ShuttingDown, match="goes on without it"):
+        await following
+    assert (await responses.get(EVERYONE, one.id))["status"] == "queued"

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from fathom.core.errors import BadRequest, EngineUnavailable, NotFound
+from fathom.core.errors import BadRequest, EngineUnavailable, NotFound, ShuttingDown
 from fathom.core.tenant import EVERYONE, Tenant
 
 from tests.unit.serving.responses.waiting import never, soon
@@ -66,6 +66,15 @@ async def test_what_the_engine_refuses_is_not_stored(responses, speaker):
     one = draft()
     with pytest.raises(EngineUnavailable):
         await responses.begin(one)
+    with pytest.raises(NotFound):
+        await responses.get(EVERYONE, one.id)
+
+
+async def test_a_server_that_leaves_takes_nothing_into_the_queue(responses, speaker):
+    speaker.leaving = True
+    one = draft(queued=True)
+    with pytest.raises(ShuttingDown, match="takes no new responses"):
+        await responses.enqueue(one)
     with pytest.raises(NotFound):
         await responses.get(EVERYONE, one.id)
 

@@ -1,5 +1,6 @@
 """POST /v1/messages and POST /v1/messages/count_tokens."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,7 +12,14 @@ from fathom.api.anthropic.messages import translate
 from fathom.api.anthropic.messages.prompt import chat_prompt
 from fathom.api.anthropic.messages.schemas import INSTEAD, REFUSED, MessagesRequest, PromptRequest
 from fathom.api.anthropic.messages.stream import PING, MessageStream
-from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSeals, CurrentSettings, CurrentSupervisor
+from fathom.api.dependencies import (
+    CurrentCard,
+    CurrentGenerate,
+    CurrentSeals,
+    CurrentSettings,
+    CurrentSupervisor,
+    CurrentTimeout,
+)
 from fathom.api.fields import adapter_of, ignored_header, refuse
 from fathom.core.errors import ServiceError
 from fathom.core.ids import new_id
@@ -29,6 +37,7 @@ async def create_message(
     request: Request,
     card: CurrentCard,
     settings: CurrentSettings,
+    time_limit: CurrentTimeout,
     generate: CurrentGenerate,
     seals: CurrentSeals,
 ) -> Response:
@@ -38,15 +47,14 @@ async def create_message(
     refuse(body, REFUSED, INSTEAD)
     headers = ignored_header(body, settings.http.strict)
     message_id = new_id("msg")
-    events = generate(translate.to_generation(body, message_id, adapter, seals))
+    events = generate(replace(translate.to_generation(body, message_id, adapter, seals), timeout=time_limit))
     if body.stream:
 
         def error_frame(error: ServiceError) -> bytes:
             return errors.frame(error, request.state.request_id)
 
         frames = MessageStream(body, message_id, seals, card.context_length).frames(events)
-        keep_alive = settings.http.keep_alive
-        return await sse.stream(frames, error_frame, headers, keep_alive=keep_alive, sign_of_life=PING)
+        return await sse.stream(frames, error_frame, headers, settings.http, sign_of_life=PING)
     whole = translate.to_message(events, body, message_id, seals, card.context_length)
     message = await sse.unless_gone(request, whole)
     return Response(status_code=499) if message is None else _json(message, headers)

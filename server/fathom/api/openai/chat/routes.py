@@ -1,12 +1,13 @@
 """POST /v1/chat/completions."""
 
 import uuid
+from dataclasses import replace
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from fathom.api import sse
-from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings
+from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings, CurrentTimeout
 from fathom.api.openai import shared
 from fathom.api.openai.chat import translate
 from fathom.api.openai.chat.schemas import INSTEAD, REFUSED, ChatRequest
@@ -18,7 +19,12 @@ router = APIRouter(tags=["chat"])
 
 @router.post("/v1/chat/completions")
 async def create_chat_completion(
-    body: ChatRequest, request: Request, card: CurrentCard, settings: CurrentSettings, generate: CurrentGenerate
+    body: ChatRequest,
+    request: Request,
+    card: CurrentCard,
+    settings: CurrentSettings,
+    time_limit: CurrentTimeout,
+    generate: CurrentGenerate,
 ) -> Response:
     """Continue a chat. The model's trace comes as `reasoning_content` and `reasoning`, before the answer."""
     adapter = shared.adapter_of(body.model, card)
@@ -26,11 +32,11 @@ async def create_chat_completion(
     shared.refuse(body, REFUSED, INSTEAD)
     headers = shared.ignored_header(body, settings.http.strict)
     completion_id = f"chatcmpl-{uuid.uuid4().hex}"
-    events = generate(translate.to_generation(body, completion_id, adapter))
+    events = generate(replace(translate.to_generation(body, completion_id, adapter), timeout=time_limit))
     fields = settings.reasoning.fields
     if body.stream:
         frames = ChatStream(body, completion_id, fields).frames(events)
-        return await sse.stream(frames, shared.error_frame, headers, keep_alive=settings.http.keep_alive)
+        return await sse.stream(frames, shared.error_frame, headers, settings.http)
     completion = await sse.unless_gone(request, translate.to_completion(events, body, completion_id, fields))
     if completion is None:
         return Response(status_code=499)

@@ -1,12 +1,13 @@
 """POST /v1/completions."""
 
 import uuid
+from dataclasses import replace
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from fathom.api import sse
-from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings
+from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings, CurrentTimeout
 from fathom.api.openai import shared
 from fathom.api.openai.completions import translate
 from fathom.api.openai.completions.schemas import REFUSED, CompletionRequest
@@ -17,7 +18,12 @@ router = APIRouter(tags=["completions"])
 
 @router.post("/v1/completions")
 async def create_completion(
-    body: CompletionRequest, request: Request, card: CurrentCard, settings: CurrentSettings, generate: CurrentGenerate
+    body: CompletionRequest,
+    request: Request,
+    card: CurrentCard,
+    settings: CurrentSettings,
+    time_limit: CurrentTimeout,
+    generate: CurrentGenerate,
 ) -> Response:
     """Continue text or token ids, as they are: no chat template, no trace."""
     adapter = shared.adapter_of(body.model, card)
@@ -26,10 +32,10 @@ async def create_completion(
     headers = shared.ignored_header(body, settings.http.strict)
     completion_id = f"cmpl-{uuid.uuid4().hex}"
     requests = translate.to_generations(body, completion_id, adapter, fills=card.fills)
-    events = translate.merged([generate(each) for each in requests])
+    events = translate.merged([generate(replace(each, timeout=time_limit)) for each in requests])
     if body.stream:
         frames = translate.CompletionStream(body, completion_id, len(requests)).frames(events)
-        return await sse.stream(frames, shared.error_frame, headers, keep_alive=settings.http.keep_alive)
+        return await sse.stream(frames, shared.error_frame, headers, settings.http)
     completion = await sse.unless_gone(request, translate.to_completion(events, body, completion_id, len(requests)))
     if completion is None:
         return Response(status_code=499)

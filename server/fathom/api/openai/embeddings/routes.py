@@ -5,7 +5,7 @@ import uuid
 from fastapi import APIRouter, Request, Response
 
 from fathom.api import sse
-from fathom.api.dependencies import CurrentCard, CurrentEmbed, CurrentSettings
+from fathom.api.dependencies import CurrentCard, CurrentEmbed, CurrentSettings, CurrentTimeout
 from fathom.api.openai import shared
 from fathom.api.openai.embeddings import translate
 from fathom.api.openai.embeddings.schemas import EmbeddingsRequest
@@ -16,13 +16,18 @@ router = APIRouter(tags=["embeddings"])
 
 @router.post("/v1/embeddings")
 async def create_embeddings(
-    body: EmbeddingsRequest, request: Request, card: CurrentCard, settings: CurrentSettings, embed: CurrentEmbed
+    body: EmbeddingsRequest,
+    request: Request,
+    card: CurrentCard,
+    settings: CurrentSettings,
+    time_limit: CurrentTimeout,
+    embed: CurrentEmbed,
 ) -> Response:
     """A vector of unit length for each input, from a server that serves an embedding model."""
     shared.adapter_of(body.model, card)
     record.note(model=body.model)
     headers = shared.ignored_header(body, settings.http.strict)
-    work = embed(f"embd-{uuid.uuid4().hex}", translate.to_prompts(body), body.dimensions)
+    work = embed(f"embd-{uuid.uuid4().hex}", translate.to_prompts(body), body.dimensions, time_limit)
     embeddings = await sse.unless_gone(request, work)
     if embeddings is None:
         return Response(status_code=499)

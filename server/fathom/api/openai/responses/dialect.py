@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -46,7 +47,8 @@ class StoredResponses:
         except ValidationError:
             raise ServiceError("This server is another version, and cannot read the request. Send it again.") from None
         items = shortened([*history, *stored.request["items"]], stored.request["cut"])
-        return translate.to_generation(body, items, generation_id, shared.adapter_of(body.model, self._card()))
+        request = translate.to_generation(body, items, generation_id, shared.adapter_of(body.model, self._card()))
+        return replace(request, patient=True)
 
 
 def _body(stored: StoredResponse) -> ResponsesRequest:

@@ -1,7 +1,7 @@
 """A request, with all that it refers to, to a draft of its response."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import Depends
@@ -13,6 +13,7 @@ from fathom.api.dependencies import (
     CurrentSettings,
     CurrentSupervisor,
     CurrentTenant,
+    CurrentTimeout,
 )
 from fathom.api.openai import controls, shared
 from fathom.api.openai.responses import translate
@@ -22,11 +23,12 @@ from fathom.api.openai.responses.traces import as_kept
 from fathom.api.openai.responses.transcript import ResponseTranscript
 from fathom.api.openai.responses.truncation import place_to_cut, shortened
 from fathom.core.engine import ModelCard
-from fathom.core.errors import ContextLengthExceeded
+from fathom.core.errors import BadRequest, ContextLengthExceeded
 from fathom.core.generation import GenerationRequest
 from fathom.core.ids import new_id
 from fathom.core.tenant import Tenant
 from fathom.engine.supervisor import Supervisor
+from fathom.serving.deadline import PARAM as TIMEOUT
 from fathom.serving.responses.draft import Draft
 from fathom.serving.responses.service import Responses
 from fathom.serving.sealing import Seals
@@ -60,11 +62,12 @@ class Drafting:
         tenant: Tenant,
         card: ModelCard,
         settings: Settings,
+        timeout: float | None,
         supervisor: Supervisor,
         responses: Responses,
         seals: Seals,
     ) -> None:
-        self._tenant, self._card, self._settings = tenant, card, settings
+        self._tenant, self._card, self._settings, self._timeout = tenant, card, settings, timeout
         self._supervisor, self._responses, self._seals = supervisor, responses, seals
 
     async def draft(self, body: ResponsesRequest) -> tuple[Draft, ResponseTranscript]:
@@ -73,7 +76,9 @@ class Drafting:
         conversation = await self.conversation(body)
         response_id = new_id("resp")
         generation = translate.to_generation(body, conversation.items, response_id, adapter)
+        generation = replace(generation, timeout=self._timeout)
         if body.background:
+            _check_patience(self._timeout)
             await self._check_room(generation)
         keeping = self._settings.store.traces
         trace = translate.trace_options(body, self._seals, keeping)
@@ -136,15 +141,24 @@ class Drafting:
             raise ContextLengthExceeded(limit=limit, prompt_tokens=len(tokenized.ids), max_tokens=wanted, param="input")
 
 
+def _check_patience(timeout: float | None) -> None:
+    if timeout is not None:
+        raise BadRequest(
+            f"{TIMEOUT} is for requests that somebody waits for. Leave it out of background responses, or cancel them.",
+            param=TIMEOUT,
+        )
+
+
 async def _drafting(
     tenant: CurrentTenant,
     card: CurrentCard,
     settings: CurrentSettings,
+    time_limit: CurrentTimeout,
     supervisor: CurrentSupervisor,
     responses: CurrentResponses,
     seals: CurrentSeals,
 ) -> Drafting:
-    return Drafting(tenant, card, settings, supervisor, responses, seals)
+    return Drafting(tenant, card, settings, time_limit, supervisor, responses, seals)
 
 
 CurrentDrafting = Annotated[Drafting, Depends(_drafting)]

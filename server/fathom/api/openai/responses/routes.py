@@ -16,6 +16,7 @@ from fathom.api.openai.responses.schemas import PromptRequest, ResponsesRequest
 from fathom.api.openai.responses.traces import sealed
 from fathom.core.errors import BadRequest
 from fathom.serving.responses.draft import Frame
+from fathom.settings import HttpSettings
 from fathom.telemetry import record
 
 router = APIRouter(tags=["responses"])
@@ -57,7 +58,7 @@ async def create_response(
     else:
         coming = frames.unstored(transcript, generate(draft.generation))
     if body.stream:
-        return await _stream(frames.FrameStream(coming), settings.http.keep_alive, headers)
+        return await _stream(frames.FrameStream(coming), settings.http, headers)
     if not await sse.unless_gone(request, frames.last(coming)):
         return Response(status_code=499)
     if transcript.error:
@@ -94,7 +95,7 @@ async def get_response(
     if stream:
         await responses.exists(tenant, response_id)
         coming = responses.follow(tenant, response_id, -1 if starting_after is None else starting_after)
-        return await _stream(frames.FrameStream(coming, resumed=True), settings.http.keep_alive, {})
+        return await _stream(frames.FrameStream(coming, resumed=True), settings.http, {})
     if starting_after is not None:
         raise BadRequest("starting_after is for streams. Send stream=true with it.", param="starting_after")
     body = await responses.get(tenant, response_id)
@@ -136,8 +137,8 @@ def _shown(items: list[Json], included: set[str], seals: CurrentSeals) -> list[J
     return [sealed(item, seals) for item in items] if "reasoning.encrypted_content" in included else items
 
 
-async def _stream(stream: frames.FrameStream, keep_alive: float, headers: dict[str, str]) -> Response:
-    return await sse.stream(stream.events(), stream.error, headers, keep_alive=keep_alive)
+async def _stream(stream: frames.FrameStream, settings: HttpSettings, headers: dict[str, str]) -> Response:
+    return await sse.stream(stream.events(), stream.error, headers, settings)
 
 
 def _json(body: Json, headers: dict[str, str] | None = None) -> Response:

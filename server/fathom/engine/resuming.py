@@ -1,0 +1,82 @@
+"""Requests that go on in a new engine where they were in one that died (docs/adr/0015).
+
+vLLM can take a request out of its batch when memory is short and resume it later: it reads the prompt and what was
+generated so far again, and knows which is which. A request that comes with the ids that it produced in an earlier life
+is made to look like that, in each place that keeps its state: the scheduler, the model runner, the grammar and (see
+seeded.py) the random numbers. So limits, penalties, budgets and grammars hold as if nothing had happened.
+
+vLLM loads this in each of its processes (entry point group vllm.general_plugins).
+"""
+
+import multiprocessing
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vllm.sampling_params import SamplingParams
+
+_KEY = "fathom_produced"
+
+
+def resumed(params: "SamplingParams", produced: list[int]) -> "SamplingParams":
+    """`params` of a request that has produced these ids. Nothing of the prompt is reported again."""
+    params = params.clone()
+    params.prompt_logprobs = None
+    params.extra_args = {**(params.extra_args or {}), _KEY: produced}
+    return params
+
+
+def produced(params: Any) -> list[int]:
+    """What a request with these sampling (or pooling) parameters brings from an earlier life."""
+    extra = getattr(params, "extra_args", None) or {}
+    return list(extra.get(_KEY, ()))
+
+
+def take_resumed_requests() -> None:
+    """In the engine's own processes."""
+    if multiprocessing.parent_process() is None:  # the API process
+        return
+    _in_scheduler()
+    _in_grammar()
+    _in_model_runner()
+
+
+def _in_scheduler() -> None:
+    from vllm.v1.request import Request
+
+    make = Request.from_engine_core_request
+
+    def make_resumed(request: Any, block_hasher: Any) -> Request:
+        made = make(request, block_hasher)
+        if ids := produced(request.sampling_params):
+            made.append_output_token_ids(ids)
+        return made
+
+    Request.from_engine_core_request = staticmethod(make_resumed)
+
+
+def _in_grammar() -> None:
+    from vllm.v1.structured_output import StructuredOutputManager
+
+    create = StructuredOutputManager._create_grammar
+
+    def create_advanced(manager: StructuredOutputManager, request: Any) -> Any:
+        grammar = create(manager, request)
+        if not grammar.accept_tokens(request.request_id, produced(request.sampling_params)):
+            raise ValueError("the grammar does not take what the request has produced")
+        return grammar
+
+    StructuredOutputManager._create_grammar = create_advanced
+
+
+def _in_model_runner() -> None:
+    """The second generation of model runners is told by the scheduler; the first takes every new request for empty."""
+    from vllm.v1.worker.gpu_input_batch import InputBatch
+
+    add_request = InputBatch.add_request
+
+    def add_resumed(batch: InputBatch, request: Any) -> Any:
+        if not request.output_token_ids:
+            request.output_token_ids += produced(request.sampling_params)
+        return add_request(batch, request)
+
+    InputBatch.add_request = add_resumed

@@ -1,0 +1,35 @@
+"""`fathom serve` as a program of its own, with an engine without a model in the place of vLLM's.
+
+A chat that says "die" is the end of that engine; one that says "for ever" is answered so.
+"""
+
+from collections.abc import Iterable
+from itertools import repeat
+
+from fathom.cli import server
+from fathom.core.engine import Trouble
+from fathom.core.events import Accepted, Event, TextDelta
+from fathom.core.generation import GenerationRequest
+from fathom.engine.scripted_engine import ScriptedEngine, text_of, think_then_answer
+from fathom.settings import load
+
+
+def main() -> None:
+    engine = ScriptedEngine(delay=0.05)
+
+    def script(request: GenerationRequest) -> Iterable[Event]:
+        text = text_of(request.prompt)
+        if text == "die":
+            engine.death = Trouble("died", "the test said so")
+        if text != "for ever":
+            return think_then_answer(request)
+        return iter([Accepted(1), *repeat(TextDelta("word "), 10_000)])
+
+    engine.script = script
+    vars(server)["VllmEngine"] = lambda _settings: engine
+    settings = load()
+    server.serve_until_the_end(settings, server.listen(settings.http))
+
+
+if __name__ == "__main__":
+    main()
