@@ -26,8 +26,8 @@ class Limits:
     """Of one key. None: no limit.
 
     requests_per_minute, tokens_per_minute: what may begin in a minute; tokens are prompt and completion together.
-    concurrent: requests that are under way at a time. budget: tokens in each `period` (UTC). max_tokens: most tokens that
-    one request may ask for. max_context: most tokens of prompt and completion together in one request.
+    concurrent: requests that are under way at a time. budget: tokens in each `period` (UTC). max_tokens: most tokens
+    that one request may ask for. max_context: most tokens of prompt and completion together in one request.
     """
 
     requests_per_minute: int | None = None

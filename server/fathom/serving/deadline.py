@@ -18,7 +18,7 @@ class Deadline:
     """What one request waits for, one thing at a time, in whichever task. It is asyncio.timeout for async generators,
     whose steps several tasks may take; and per step it costs no timer.
 
-    timeout: seconds that the client gives. patient: nobody waits for its first token.
+    timeout: seconds that the client gives. patient: nobody waits for its first token. `queued`: somebody still does.
     """
 
     def __init__(self, limits: LimitSettings, timeout: float | None = None, *, patient: bool = False) -> None:
@@ -28,7 +28,9 @@ class Deadline:
         self._timers = [self._at("total", limits.total_timeout, _too_slow(limits.total_timeout))]
         if timeout is not None and timeout < limits.total_timeout:
             self._timers.append(self._at("client", timeout, _client_gave(timeout)))
-        self._queue = None if patient else self._at("queue", limits.queue_timeout, _no_token(limits.queue_timeout))
+        self.queued = not patient
+        if self.queued:
+            self._queue = self._at("queue", limits.queue_timeout, _no_token(limits.queue_timeout))
 
     async def wait(self, work: Callable[[], Awaitable[Result]]) -> Result:
         """Its result. Raises the error that the request was ended with."""
@@ -49,9 +51,9 @@ class Deadline:
 
     def produces(self) -> None:
         """The first token is there."""
-        if self._queue:
+        if self.queued:
+            self.queued = False
             self._queue.cancel()
-            self._queue = None
 
     def end(self, error: ServiceError) -> None:
         """Whatever it waits for is cancelled, and `wait` raises this."""

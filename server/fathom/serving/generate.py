@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Protocol
 
 from fathom.core.errors import ServiceError
@@ -28,8 +29,9 @@ class Generate(Live):
         with self.deadline(request.timeout, patient=request.patient) as deadline:
             try:
                 async with aclosing(self._engine.stream(request)) as events:
-                    while event := await deadline.wait(lambda: anext(events, None)):
-                        if not isinstance(event, Accepted | Echo):
+                    step = partial(anext, events, None)
+                    while event := await deadline.wait(step):
+                        if deadline.queued and not isinstance(event, (Accepted, Echo)):
                             deadline.produces()
                         meter.see(event)
                         yield event
