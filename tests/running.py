@@ -36,10 +36,13 @@ def free_port() -> int:
 
 @contextmanager
 def app_running(
-    engine: Engine, settings: Settings | None = None, change: Callable[[FastAPI], None] = lambda _app: None
+    engine: Engine,
+    settings: Settings | None = None,
+    change: Callable[[FastAPI], None] = lambda _app: None,
+    listening: socket.socket | None = None,
 ) -> Iterator[httpx.Client]:
     """The app over real HTTP, on an engine of the test's choice; `change` may alter it before it starts. Its database
-    is an empty one, if the settings name none."""
+    is an empty one, if the settings name none, and its socket one of loopback, if none is given."""
     settings = settings or load()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "fathom.db").write_bytes(_empty_database())
@@ -47,12 +50,12 @@ def app_running(
         change(app)
         config = uvicorn.Config(app, port=0, log_config=None, http="httptools", access_log=False)
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, daemon=True)
+        thread = threading.Thread(target=server.run, args=([listening] if listening else None,), daemon=True)
         thread.start()
         until(lambda: server.started, "the app listens")
-        port = server.servers[0].sockets[0].getsockname()[1]
+        host, port = (listening or server.servers[0].sockets[0]).getsockname()
         try:
-            with CheckedClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            with CheckedClient(base_url=f"http://{host}:{port}", timeout=30) as client:
                 client.trace = TRACE_KEYS[settings.reasoning.fields]
                 yield client
         finally:
