@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.running import until
 from tests.unit.cli.scripted_server import wait_for
 from tests.unit.cli.terminal import CTRL_C, CTRL_D, ENTER, Terminal, environment
 
@@ -82,8 +83,9 @@ def test_the_server_writes_to_a_log_and_not_to_the_screen(tmp_path: Path) -> Non
         terminal.expect("> ")
         terminal.type("hi" + ENTER)
         terminal.expect("tokens/s")
+        log = tmp_path / "logs" / "chat-server.log"
+        until(lambda: "/v1/chat/completions" in log.read_text(), "the request is logged")
         assert "/v1/chat/completions" not in terminal.screen
-    assert "/v1/chat/completions" in (tmp_path / "logs" / "chat-server.log").read_text()
 
 
 def test_a_server_that_fails_to_start_is_one_line_and_status_1(tmp_path: Path) -> None:

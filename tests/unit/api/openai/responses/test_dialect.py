@@ -38,7 +38,7 @@ def test_the_engine_is_asked_for_the_same():
     body = request(background=True, **fields)
     row = stored(**fields)
     expected = translate.to_generation(body, [*BEFORE, *row.request["items"]], "resp_1-1", "poet")
-    assert DIALECT.generation(row, BEFORE, "resp_1-1") == expected
+    assert DIALECT.generation(row, BEFORE, "resp_1-1") == replace(expected, patient=True)
 
 
 def test_what_was_cut_stays_cut():
