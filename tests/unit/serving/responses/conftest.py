@@ -62,7 +62,13 @@ def serve(database: Database, speaker: Speaker, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(service, "server_id", lambda: f"{name}/1/0.00")
         store = StoreSettings.model_validate(settings)
         responses = Responses(
-            database, Generate(speaker), WordsDialect(), store, lambda: speaker.ready, lambda: speaker.leaving
+            database,
+            Generate(speaker),
+            WordsDialect(),
+            store,
+            lambda key, tenant: speaker.caller(key, tenant),
+            lambda: speaker.ready,
+            lambda: speaker.leaving,
         )
         await responses.start()
         try:
