@@ -2,8 +2,8 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 
 from fathom.core.clock import now
@@ -128,11 +128,10 @@ class Keys:
     async def _changed(self, key: StoredKey, secret: str | None) -> Changed:
         if self._see:
             await self._see()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                while await self._behind(key.revision):  # noqa: ASYNC110 - other processes tell the database alone
-                    await asyncio.sleep(_LOOK_EVERY)
-        return Changed(key, secret, await self._behind(key.revision))
+        until = time.monotonic() + PATIENCE
+        while (behind := await self._behind(key.revision)) and time.monotonic() < until:  # noqa: ASYNC110 - no news here
+            await asyncio.sleep(_LOOK_EVERY)
+        return Changed(key, secret, behind)
 
     async def _behind(self, revision: int) -> list[str]:
         async with self._database.reading() as work:
