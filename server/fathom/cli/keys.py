@@ -96,7 +96,7 @@ def revoke(key: Key, json: Json = False, config: Config = None, set_: Set = None
 
 
 def _seconds(text: str, option: str) -> float:
-    found = re.fullmatch(r"(\d{1,9})([smhdw])", text)
+    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
     if not found or not int(found[1]):
         raise StartupError(f"{option} {text!r} is no time; it looks like 30m, 12h, 90d or 8w")
     return float(int(found[1]) * _UNITS[found[2]])
