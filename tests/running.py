@@ -45,7 +45,7 @@ def app_running(
     is an empty one, if the settings name none, and its socket one of loopback, if none is given."""
     settings = settings or load()
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "fathom.db").write_bytes(_empty_database())
+        Path(folder, "fathom.db").write_bytes(empty_database())
         app = create_app(_with_database(settings, f"sqlite+aiosqlite:///{folder}/fathom.db"), engine)
         change(app)
         config = uvicorn.Config(app, port=0, log_config=None, http="httptools", access_log=False)
@@ -64,7 +64,7 @@ def app_running(
 
 
 @cache
-def _empty_database() -> bytes:
+def empty_database() -> bytes:
     """A migrated one, to be copied: migrating one for every test takes long."""
     with tempfile.TemporaryDirectory() as folder:
         migrate(f"sqlite+aiosqlite:///{folder}/empty.db")

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from secrets import token_bytes
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from fathom import __version__
 from fathom.api import errors, operations
+from fathom.api.access import Authenticate, Needs
+from fathom.api.admin.keys import routes as keys
 from fathom.api.anthropic.messages import routes as messages
 from fathom.api.middleware import LimitBody, Observe
 from fathom.api.openai import models
@@ -20,12 +22,16 @@ from fathom.api.openai.responses.dialect import StoredResponses
 from fathom.api.openai.tokenize import routes as tokenize
 from fathom.core.engine import Engine
 from fathom.core.errors import StartupError, StoreUnavailable
+from fathom.core.tenant import Scope
 from fathom.engine.supervisor import Hooks, Supervisor
+from fathom.serving.access import Access, is_loopback
 from fathom.serving.drain import Drain
 from fathom.serving.embed import Embed
 from fathom.serving.generate import Generate
+from fathom.serving.keys import Keys
 from fathom.serving.responses.service import Responses
 from fathom.serving.sealing import Seals
+from fathom.serving.server_id import server_id
 from fathom.settings import Settings
 from fathom.store.database import Database, url_of
 
@@ -36,16 +42,24 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
     generate, embed = Generate(supervisor, settings.limits), Embed(supervisor, settings.limits)
     drain = Drain(supervisor, [generate, embed], settings.http.shutdown_grace)
     database = Database(url_of(settings))
+    access = Access(database, server_id(), trusting=is_loopback(settings.http.host))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             await database.start()
+            await access.start()
             async with database.transaction() as work:
                 seals = app.state.seals = Seals(await work.secrets.get_or_add("seals", token_bytes(32)))
             dialect = StoredResponses(settings, seals, supervisor.serving)
             kept = Responses(
-                database, generate, dialect, settings.store, lambda: supervisor.ready, lambda: drain.leaving
+                database,
+                generate,
+                dialect,
+                settings.store,
+                access.again,
+                lambda: supervisor.ready,
+                lambda: drain.leaving,
             )
             app.state.responses = kept
             await kept.start()
@@ -55,6 +69,7 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
             return
         supervisor.begin()
         yield
+        await access.stop()
         await kept.stop()
         await supervisor.stop()
         await database.stop()
@@ -73,17 +88,23 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
     app.state.generate = generate
     app.state.drain = drain
     app.state.embed = embed
+    app.state.access = access
+    app.state.keys = Keys(database, access.refresh)
 
-    app.include_router(chat.router)
-    app.include_router(completions.router)
-    app.include_router(responses.router)
-    app.include_router(messages.router)
-    app.include_router(embeddings.router)
-    app.include_router(tokenize.router)
-    app.include_router(models.router)
-    app.include_router(operations.router)
+    inference, admin = Depends(Needs(Scope.INFERENCE)), Depends(Needs(Scope.ADMIN))
+    app.include_router(chat.router, dependencies=[inference])
+    app.include_router(completions.router, dependencies=[inference])
+    app.include_router(responses.router, dependencies=[inference])
+    app.include_router(messages.router, dependencies=[inference])
+    app.include_router(embeddings.router, dependencies=[inference])
+    app.include_router(tokenize.router, dependencies=[inference])
+    app.include_router(models.router, dependencies=[inference])
+    app.include_router(keys.router, dependencies=[admin])
+    app.include_router(operations.metrics_router, dependencies=[admin])
+    app.include_router(operations.router)  # public, and listed as such in api/access.py
 
     errors.install(app)
     app.add_middleware(LimitBody, most=settings.http.max_body_bytes)  # the last one added is the outermost
+    app.add_middleware(Authenticate, access=access, settings=settings.access)
     app.add_middleware(Observe)
     return app

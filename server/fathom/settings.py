@@ -21,6 +21,9 @@ from pydantic_settings import (
 
 from fathom.core.errors import StartupError
 
+API_KEY = "FATHOM_API_KEY"
+"""No setting, though it looks like one: the key that `fathom chat` sends."""
+
 
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True)
@@ -113,6 +116,12 @@ class LimitSettings(_Group):
     total_timeout: float = Field(7200.0, gt=0, description="Seconds that a request may take in all.")
 
 
+class AccessSettings(_Group):
+    public_metrics: bool = Field(
+        False, description="Answer /metrics without a key. Else it takes one with the scope `admin`."
+    )
+
+
 class StoreSettings(_Group):
     url: str | None = Field(
         None,
@@ -161,6 +170,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     reasoning: ReasoningSettings = ReasoningSettings()
     limits: LimitSettings = LimitSettings()
+    access: AccessSettings = AccessSettings()
     store: StoreSettings = StoreSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
@@ -232,7 +242,7 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reject_unknown_environment() -> None:
-    known = ["FATHOM_" + name.replace(".", "__").upper() for name in names()]
+    known = [API_KEY, *("FATHOM_" + name.replace(".", "__").upper() for name in names())]
     groups = ["FATHOM_" + group.upper() for group in Settings.model_fields]
     prefixes = ("FATHOM_ENGINE__ARGS__", "FATHOM_ENGINE__LORA__", "FATHOM_ENGINE__SPECULATIVE__")
     for name in os.environ:

@@ -1,14 +1,11 @@
 """Requests to /v1/responses for the tests of this folder."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
-from fastapi import FastAPI, Header
-from fathom.api import dependencies
 from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart
 from fathom.core.generation import GenerationRequest
-from fathom.core.tenant import Tenant
 
 from tests.responses_stream import read_events
 from tests.running import until
@@ -74,15 +71,3 @@ def calls_a_tool(request: GenerationRequest) -> Iterable[Event]:
         return
     yield from (ReasoningDelta("I should add."), ToolCallStart(0, "call_1", "add"))
     yield from (ToolCallDelta(0, '{"a":'), ToolCallDelta(0, "2}"), Finished("tool_calls", 7, 9, 0, 4))
-
-
-def by_header(app: FastAPI) -> None:
-    """Tenants as a test names them, since there are no keys."""
-
-    def tenant(x_tenant: str = Header("default")) -> Tenant:
-        return Tenant(x_tenant)
-
-    app.dependency_overrides[dependencies.tenant] = tenant
-
-
-Change = Callable[[FastAPI], None]

@@ -9,6 +9,7 @@ from fathom.settings import load
 from fathom.store import items
 
 from tests.api import responses
+from tests.api.keys import bearer, lock, new_key
 from tests.api.responses import URL, create, get, resumed, stream, text_of, wait_for
 from tests.responses_stream import check_stream, read_events
 from tests.running import app_running, until
@@ -183,50 +184,61 @@ def test_a_trace_that_is_not_to_be_kept_is_seen_by_its_client_alone(keeping):
         assert "think" not in str(input_items(client, sent_back["id"]))
 
 
-def test_what_a_tenant_keeps_is_not_there_for_another():
-    with app_running(ScriptedEngine(), change=responses.by_header) as client:
-        until(lambda: client.get("/readyz").status_code == 200, "the app is ready")
-        client.headers["x-tenant"] = "one"
-        kept = create(client, background=True)["id"]
-        wait_for(client, kept, "completed")
-        missing = kept[:-4] + ("0000" if kept[-4:] != "0000" else "1111")
-        calls = [
-            ("GET", "/{}", None),
-            ("GET", "/{}?stream=true", None),
-            ("GET", "/{}?stream=true&starting_after=2", None),
-            ("GET", "/{}/input_items", None),
-            ("POST", "/{}/cancel", None),
-            ("DELETE", "/{}", None),
-            ("POST", "", {"model": "scripted", "input": "x", "previous_response_id": "{}"}),
-            ("POST", "/input_tokens", {"model": "scripted", "input": "x", "previous_response_id": "{}"}),
-        ]
-        client.headers["x-tenant"] = "two"
-        for method, path, body in calls:
-            answers = [
-                client.request(
-                    method,
-                    URL + path.format(each),
-                    json=body and {name: value.format(each) for name, value in body.items()},
-                )
-                for each in (kept, missing)
-            ]
-            assert answers[0].status_code in (400, 404)
-            assert answers[0].content.replace(kept.encode(), missing.encode()) == answers[1].content
-        client.headers["x-tenant"] = "one"
-        assert get(client, kept)["status"] == "completed"
+@pytest.fixture
+def tenants(client):
+    """Headers with a key of each of two tenants, and another of the first one, whose key the client sends."""
+    lock(client)
+    keys = [bearer(new_key(client, tenant=name)) for name in ("one", "two", "one")]
+    client.headers.update(keys[0])
+    return keys
 
 
-def test_another_tenants_items_cannot_be_referred_to():
-    with app_running(ScriptedEngine(), change=responses.by_header) as client:
-        until(lambda: client.get("/readyz").status_code == 200, "the app is ready")
-        item = create(client)["output"][1]["id"]
-        client.headers["x-tenant"] = "two"
+def test_what_a_tenant_keeps_is_not_there_for_another(client, tenants):
+    one, two, _ = tenants
+    kept = create(client, background=True)["id"]
+    wait_for(client, kept, "completed")
+    missing = kept[:-4] + ("0000" if kept[-4:] != "0000" else "1111")
+    calls = [
+        ("GET", "/{}", None),
+        ("GET", "/{}?stream=true", None),
+        ("GET", "/{}?stream=true&starting_after=2", None),
+        ("GET", "/{}/input_items", None),
+        ("POST", "/{}/cancel", None),
+        ("DELETE", "/{}", None),
+        ("POST", "", {"model": "scripted", "input": "x", "previous_response_id": "{}"}),
+        ("POST", "/input_tokens", {"model": "scripted", "input": "x", "previous_response_id": "{}"}),
+    ]
+    client.headers.update(two)
+    for method, path, body in calls:
         answers = [
-            client.post(URL, json={"model": "scripted", "input": [{"type": "item_reference", "id": each}]})
-            for each in (item, "msg_missing")
+            client.request(
+                method,
+                URL + path.format(each),
+                json=body and {name: value.format(each) for name, value in body.items()},
+            )
+            for each in (kept, missing)
         ]
-        assert [answer.status_code for answer in answers] == [400, 400]
-        assert answers[0].text.replace(item, "msg_missing") == answers[1].text
+        assert answers[0].status_code in (400, 404)
+        assert answers[0].content.replace(kept.encode(), missing.encode()) == answers[1].content
+    client.headers.update(one)
+    assert get(client, kept)["status"] == "completed"
+
+
+def test_another_tenants_items_cannot_be_referred_to(client, tenants):
+    item = create(client)["output"][1]["id"]
+    client.headers.update(tenants[1])
+    answers = [
+        client.post(URL, json={"model": "scripted", "input": [{"type": "item_reference", "id": each}]})
+        for each in (item, "msg_missing")
+    ]
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert answers[0].text.replace(item, "msg_missing") == answers[1].text
+
+
+def test_keys_of_one_tenant_share_what_it_keeps(client, tenants):
+    kept = create(client)
+    client.headers.update(tenants[2])
+    assert get(client, kept["id"]) == kept
 
 
 def test_an_empty_answer_is_kept_as_one(client, engine):

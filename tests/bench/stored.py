@@ -10,6 +10,7 @@ import resource
 import statistics
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import uvloop
 from fathom.api.openai.responses.reasoning_output import TraceOptions
@@ -17,7 +18,7 @@ from fathom.api.openai.responses.transcript import ResponseTranscript
 from fathom.core.events import Accepted, Event, Finished, TextDelta
 from fathom.core.generation import Chat, GenerationRequest, Message
 from fathom.core.ids import new_id
-from fathom.core.tenant import EVERYONE
+from fathom.core.tenant import ANYONE, EVERYONE
 from fathom.engine.scripted_engine import ScriptedEngine
 from fathom.serving.generate import Generate
 from fathom.serving.responses.draft import Draft
@@ -78,7 +79,8 @@ async def main(folder: str) -> None:
     database = Database(f"sqlite+aiosqlite:///{folder}/bench.db")
     await database.start()
     generate = Generate(ScriptedEngine(script))
-    responses = Responses(database, generate, None, StoreSettings(), lambda: False, lambda: False)  # type: ignore[arg-type]
+    dialect: Any = None  # nothing is taken up again
+    responses = Responses(database, generate, dialect, StoreSettings(), lambda *_: ANYONE, lambda: False, lambda: False)
     await responses.start()
     bench = Bench(generate, responses)
     print(f"{TOKENS} tokens a stream, the median of {ROUNDS} rounds, microseconds of CPU per token, all threads")

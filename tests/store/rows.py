@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from fathom.core.tenant import Limits, Scope
 from fathom.store.database import Database
 from fathom.store.events import KeptEvent
+from fathom.store.keys import StoredKey
 from fathom.store.responses import StoredResponse
 from fathom.store.tables import metadata
 from sqlalchemy import select, text
@@ -43,6 +45,32 @@ def item(id: str, text: str = "") -> dict[str, Any]:
 
 def events(*numbers: int) -> list[KeptEvent]:
     return [KeptEvent(number, "delta", b'{"n":%d}' % number) for number in numbers]
+
+
+def key(id: str = "key_1", **fields: Any) -> StoredKey:
+    """Its hashes begin with its id."""
+    row = StoredKey(
+        id=id,
+        tenant=TENANT,
+        name="a key",
+        prefix="fk-abcd",
+        hash=id.encode() + b"\0\xff",
+        scopes=frozenset({Scope.INFERENCE, Scope.ADMIN}),
+        weight=1.5,
+        limits=Limits(requests_per_minute=60, period="day"),
+        created_at=1000,
+    )
+    return replace(row, **fields)
+
+
+async def add_keys(database: Database, *rows: StoredKey) -> list[StoredKey]:
+    """In units of work of their own. Returns them with their revisions."""
+    added = []
+    for row in rows:
+        async with database.transaction() as work:
+            added.append(replace(row, revision=await work.keys.next_revision()))
+            await work.keys.add(added[-1])
+    return added
 
 
 async def add(database: Database, *rows: StoredResponse, **more: Any) -> None:

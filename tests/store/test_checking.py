@@ -1,7 +1,7 @@
 import pytest
 from fathom.store.database import Database
 
-from tests.store.rows import add, done, events, item, meddle, queued, running
+from tests.store.rows import add, add_keys, done, events, item, key, meddle, queued, running
 
 WRONG = {
     "UPDATE responses SET status = 'lost'": "unknown status: resp_1",
@@ -16,6 +16,10 @@ WRONG = {
     "UPDATE responses SET body = '{\"id\":'": "body cannot be read: resp_1",
     "UPDATE responses SET request = ''": "request cannot be read: resp_1",
     "UPDATE response_items SET data = 'x'": "items cannot be read: resp_1",
+    "UPDATE keys SET scopes = '['": "scopes cannot be read: key_1",
+    "UPDATE keys SET limits = ''": "limits cannot be read: key_1",
+    "UPDATE keys SET revision = 9": "keys that no server sees change: key_1",
+    "DELETE FROM revisions": "keys that no server sees change: key_1",
     "UPDATE response_events SET data = substr(data, 1, 20)": "events cannot be read: resp_1",
 }
 
@@ -24,6 +28,7 @@ async def fill(database: Database) -> None:
     await add(database, running(), items=[item("a"), item("b")], events=events(0, 1, 2))
     async with database.transaction() as work:
         await work.responses.note("resp_1", "server-1", events(4, 5), begun=True)
+    await add_keys(database, key())
 
 
 async def test_a_whole_database_has_no_problems(database: Database) -> None:

@@ -3,10 +3,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from fathom.core.errors import StartupError
 from fathom.settings import load
@@ -54,6 +57,28 @@ async def test_a_second_start_changes_nothing(empty_database_url: str) -> None:
 def fathom(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "fathom", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+async def test_a_database_of_an_earlier_revision_keeps_what_it_holds(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(empty_database_url)
+    first, *_ = reversed(list(migrating.scripts().walk_revisions()))
+    with monkeypatch.context() as patch:
+        patch.setattr(migrating.command, "upgrade", partial(_upgrade_to, first.revision, migrating.command.upgrade))
+        await database.start()
+    await add(database, queued())
+    await meddle(empty_database_url, "INSERT INTO servers (id, seen_at) VALUES ('server-1', 5)")
+    await database.start()
+    assert await get(database) == queued()
+    assert await database.check() == []
+    async with database.reading() as work:
+        assert await work.servers.all() == {"server-1": 5}
+    await database.stop()
+
+
+def _upgrade_to(revision: str, upgrade: Callable[[Config, str], None], config: Config, _head: str) -> None:
+    upgrade(config, revision)
 
 
 async def test_several_processes_can_migrate_at_once(empty_database_url: str) -> None:

@@ -46,6 +46,11 @@ def test_a_misspelt_variable_fails_and_names_the_nearest(monkeypatch):
         load()
 
 
+def test_the_key_that_a_chat_sends_is_no_setting_and_no_mistake(monkeypatch):
+    monkeypatch.setenv("FATHOM_API_KEY", "fk-x")
+    assert "fk-x" not in str(load())
+
+
 def test_a_config_file_that_is_no_toml_or_not_there_is_one_line(tmp_path):
     bad = tmp_path / "bad.toml"
     bad.write_text("[")

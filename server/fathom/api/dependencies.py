@@ -2,22 +2,36 @@
 
 import math
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
 from fathom.core.engine import ModelCard
 from fathom.core.errors import BadRequest, StoreUnavailable
-from fathom.core.tenant import EVERYONE, Tenant
+from fathom.core.generation import GenerationRequest
+from fathom.core.tenant import Caller, Tenant
 from fathom.engine.supervisor import Supervisor
 from fathom.serving.deadline import PARAM as TIMEOUT
 from fathom.serving.embed import Embed
 from fathom.serving.generate import Generate
+from fathom.serving.keys import Keys
 from fathom.serving.responses.service import Responses
 from fathom.serving.sealing import Seals
 from fathom.settings import Settings
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a request is made under, apart from its body: whose it is, and how many seconds its client gives it."""
+
+    caller: Caller
+    timeout: float | None
+
+    def on(self, request: GenerationRequest) -> GenerationRequest:
+        return replace(request, caller=self.caller, timeout=self.timeout)
 
 
 async def _settings(request: Request) -> Settings:
@@ -40,6 +54,11 @@ async def _embed(request: Request) -> Embed:
     return embed
 
 
+async def _keys(request: Request) -> Keys:
+    keys: Keys = request.app.state.keys
+    return keys
+
+
 async def _responses(request: Request) -> Responses:
     return _of_store(request, "responses", Responses)
 
@@ -56,12 +75,21 @@ def _of_store(request: Request, name: str, kind: type[T]) -> T:
     return found
 
 
-async def tenant() -> Tenant:
-    """Whose request it is: everyone's, as long as there are no keys."""
-    return EVERYONE
+async def _caller(request: Request) -> Caller:
+    """Whom the key was found to belong to; see api/access.py."""
+    caller: Caller = request.state.caller
+    return caller
 
 
-async def _timeout(request: Request) -> float | None:
+async def _tenant(request: Request) -> Tenant:
+    return (await _caller(request)).tenant
+
+
+async def _terms(request: Request) -> Terms:
+    return Terms(await _caller(request), _timeout(request))
+
+
+def _timeout(request: Request) -> float | None:
     """Seconds that the client gives its request, by a header: SDKs can set one for all of their calls."""
     given = request.headers.get(TIMEOUT)
     if given is None:
@@ -83,5 +111,6 @@ CurrentEmbed = Annotated[Embed, Depends(_embed)]
 CurrentCard = Annotated[ModelCard, Depends(_card)]
 CurrentResponses = Annotated[Responses, Depends(_responses)]
 CurrentSeals = Annotated[Seals, Depends(_seals)]
-CurrentTimeout = Annotated[float | None, Depends(_timeout)]
-CurrentTenant = Annotated[Tenant, Depends(tenant)]
+CurrentKeys = Annotated[Keys, Depends(_keys)]
+CurrentTenant = Annotated[Tenant, Depends(_tenant)]
+CurrentTerms = Annotated[Terms, Depends(_terms)]

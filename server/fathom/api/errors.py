@@ -58,10 +58,12 @@ def body(error: ServiceError) -> bytes:
 
 
 def response(error: ServiceError, scope: Scope) -> Response:
-    headers = {}
+    headers: dict[str, str] = {}
     if error.retry_after is not None:
         seconds = max(1, round(error.retry_after))
         headers = {"retry-after": str(seconds), "retry-after-ms": str(seconds * 1000)}
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
     if error.retry is not None:
         headers["x-should-retry"] = str(error.retry).lower()
     return Response(_in_dialect(error, scope), error.status, headers, "application/json")

@@ -1,4 +1,5 @@
-"""Pure ASGI, outermost first: the request's id, record and metrics; then the limit on its body."""
+"""Pure ASGI, outermost first: the request's id, record and metrics; then (access.py) its key; then the limit on its
+body."""
 
 import re
 import time

@@ -11,6 +11,7 @@ from fathom.api.dependencies import CurrentSupervisor
 from fathom.engine.supervisor import Supervisor
 
 router = APIRouter(tags=["operations"])
+metrics_router = APIRouter(tags=["operations"])
 
 
 @router.get("/livez")
@@ -43,7 +44,7 @@ async def version() -> dict[str, str]:
     return {"version": __version__}
 
 
-@router.get("/metrics")
+@metrics_router.get("/metrics")
 async def metrics() -> Response:
     """Prometheus metrics: ours (fathom_*) and vLLM's (vllm:*)."""
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

@@ -8,6 +8,7 @@ import typer
 from fathom.cli.chat import chat
 from fathom.cli.complain import complain
 from fathom.cli.db import db
+from fathom.cli.keys import keys
 from fathom.cli.migrate import migrate
 from fathom.cli.models import models
 from fathom.cli.pull import pull
@@ -24,7 +25,7 @@ _cli = typer.Typer(
     rich_markup_mode="rich",
 )
 COMMANDS: tuple[Callable[..., None], ...] = (serve, chat, pull, models, migrate, version)
-GROUPS: tuple[typer.Typer, ...] = (db,)
+GROUPS: tuple[typer.Typer, ...] = (keys, db)
 for command in COMMANDS:
     _cli.command()(command)
 for group in GROUPS:

@@ -5,12 +5,14 @@ from typing import Any
 
 from fathom import __version__
 from fathom.core.engine import ModelCard
+from fathom.settings import API_KEY
 
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
-def banner(card: ModelCard, host: str, port: int) -> str:
-    """Facts of the served model and a curl line that works as it is printed."""
+def banner(card: ModelCard, host: str, port: int, key: str | None = None, *, keys: bool = False) -> str:
+    """Facts of the served model and a curl line that works as it is printed. keys: whoever asks needs one. key: the
+    first one, made just now."""
     reachable = "127.0.0.1" if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
     url = f"http://{reachable}:{port}"
     facts = {
@@ -24,10 +26,18 @@ def banner(card: ModelCard, host: str, port: int) -> str:
         del facts["KV cache"]
     if card.adapters:
         facts["LoRA"] = ", ".join(card.adapters)
+    facts["access"] = _access(key, keys)
     lines = [f"  {name:<9} {value}" for name, value in facts.items()]
     path, body = _example(card)
-    curl = f"curl -N {url}{path} -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
+    sent = f' -H "Authorization: Bearer {key or "$" + API_KEY}"' if keys else ""
+    curl = f"curl -N {url}{path}{sent} -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
     return "\n".join(["", f"Fathom {__version__} is ready.", *lines, "", "Try it:", f"  {curl}", ""])
+
+
+def _access(key: str | None, keys: bool) -> str:
+    if key:
+        return f"{key}  (the first key; it opens everything, and is not shown again)"
+    return "by key: `fathom keys create` makes one" if keys else "open to this machine, until there is a key"
 
 
 def _example(card: ModelCard) -> tuple[str, dict[str, Any]]:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fathom.settings import API_KEY
+
 
 def chat(
     model: Annotated[
@@ -18,7 +20,8 @@ def chat(
         typer.Option(help="An OpenAI-compatible server (http://127.0.0.1:8000; where none is, the chat starts one)."),
     ] = None,
     api_key: Annotated[
-        str | None, typer.Option(envvar="OPENAI_API_KEY", show_envvar=True, help="The key that the server asks for.")
+        str | None,
+        typer.Option(envvar=[API_KEY, "OPENAI_API_KEY"], show_envvar=True, help="The key that the server asks for."),
     ] = None,
     system: Annotated[str | None, typer.Option(help="The system message.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="Sampling temperature.")] = None,

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from fathom.core.events import ReasoningDelta, TextDelta
+from fathom.settings import API_KEY
 
 _SECONDS = 10.0
 _STREAMING = httpx.Timeout(_SECONDS, read=None)  # a first token may take minutes; Ctrl+C ends the wait
@@ -172,7 +173,8 @@ def _refusal(response: httpx.Response) -> str:
         error = _frame(response.content).error
     except msgspec.MsgspecError:
         error = None
-    return _message(error) if error else f"{response.url} answers {response.status_code} {response.reason_phrase}"
+    said = _message(error) if error else f"{response.url} answers {response.status_code} {response.reason_phrase}"
+    return f"{said.rstrip('.')}; give a key with --api-key, or in {API_KEY}" if response.status_code == 401 else said
 
 
 def _message(error: _Error | str) -> str:

@@ -45,10 +45,12 @@ class OwnServer:
 
 @contextmanager
 def own_server(model: str | None, home: Path, screen: Screen) -> Iterator[OwnServer]:
-    """Start `fathom serve MODEL` on a free port of loopback; end it on the way out."""
+    """Start `fathom serve MODEL` on a free port of loopback; end it on the way out. Its database is its own, and has no
+    keys: a chat stores nothing, and must not open what is stored to whoever else is on this machine."""
     log = _empty_log(home / "logs")
     port = _free_port()
-    command = [*SERVE, "--host", HOST, "--port", str(port), *([model] if model else [])]
+    database = f"store.url=sqlite+aiosqlite:///{home / 'chat.db'}"
+    command = [*SERVE, "--host", HOST, "--port", str(port), "--set", database, *([model] if model else [])]
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,

@@ -12,16 +12,18 @@ from typing import NoReturn
 import structlog
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from fathom.app import create_app
 from fathom.cli.banner import banner
 from fathom.cli.complain import complain
 from fathom.cli.progress import showing_progress
 from fathom.core.engine import ModelCard, Phase
-from fathom.core.errors import StartupError
+from fathom.core.errors import StartupError, StoreUnavailable
 from fathom.engine.supervisor import Hooks
 from fathom.engine.vllm_engine import VllmEngine
 from fathom.serving.drain import Drain
+from fathom.serving.keys import Changed
 from fathom.settings import HttpSettings, Settings
 from fathom.telemetry import logging
 
@@ -72,9 +74,15 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     bars = ExitStack()  # on a terminal; elsewhere the log tells the phases
     show = bars.enter_context(showing_progress()) if sys.stderr.isatty() else _silent
 
-    def on_ready(card: ModelCard) -> None:
+    async def welcome(card: ModelCard) -> None:
+        key = await _first_key(app)
         bars.close()
-        print(banner(card, host, port), flush=True)
+        print(banner(card, host, port, key, keys=not app.state.access.open), flush=True)
+
+    welcomes: list[asyncio.Task[None]] = []
+
+    def on_ready(card: ModelCard) -> None:
+        welcomes.append(asyncio.create_task(welcome(card)))
 
     def on_failed(reason: str) -> None:
         bars.close()
@@ -103,6 +111,19 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         complain(failures[0])
     sys.stdout.flush()
     os._exit(1 if failures or way_out.forced else 0)  # all is stopped; torch's own way out takes seconds and prints
+
+
+async def _first_key(app: FastAPI) -> str | None:
+    """The secret of a key that is made now: where others than this machine may ask, and there was never one. Not
+    earlier: of a start that fails, nobody would see it."""
+    if app.state.access.trusting:
+        return None
+    try:
+        made: Changed | None = await app.state.keys.create_first()
+    except StoreUnavailable as error:
+        complain(f"no first key could be made: {error.message} `fathom keys create` makes one")
+        return None
+    return made.secret if made else None
 
 
 def _silent(_phase: Phase, _share: float | None) -> None:

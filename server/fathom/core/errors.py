@@ -5,6 +5,8 @@
     |  |- Unsupported           400  unsupported_value: the server knows the field and cannot honour it
     |  |- UnknownParameter      400  unknown_parameter: the server does not know the field, and is strict
     |  `- ContextLengthExceeded 400  context_length_exceeded
+    |- Unauthenticated          401  invalid_api_key: no key, or one that opens nothing here
+    |- PermissionDenied         403  insufficient_permissions: the key has not the scope that the route needs
     |- ModelNotFound            404  model_not_found
     |- NotFound                 404  not_found: no such stored thing, or it is another tenant's
     |- PayloadTooLarge          413  payload_too_large
@@ -72,6 +74,18 @@ class ContextLengthExceeded(BadRequest):
             f"Shorten the {param}, ask for fewer completion tokens, or start the server with a larger --max-model-len.",
             param=param,
         )
+
+
+class Unauthenticated(ServiceError):
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class PermissionDenied(ServiceError):
+    status = 403
+    type = "invalid_request_error"
+    code = "insufficient_permissions"
 
 
 class ModelNotFound(ServiceError):

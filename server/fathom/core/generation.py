@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fathom.core.tenant import ANYONE, Caller
+
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -160,7 +162,7 @@ class GenerationRequest:
     """A prompt to continue, `n` times. `id` is unique in the life of the process.
 
     adapter: a LoRA adapter by name, None the model. echo: say the prompt back first. token_ids: report token ids.
-    timeout: seconds that the client gives it. patient: nobody waits for its first token.
+    timeout: seconds that the client gives it. patient: nobody waits for its first token. caller: whose it is.
     """
 
     id: str
@@ -174,3 +176,4 @@ class GenerationRequest:
     token_ids: bool = False
     timeout: float | None = None
     patient: bool = False
+    caller: Caller = ANYONE

@@ -7,6 +7,7 @@ from typing import Protocol
 from fathom.core.engine import Embedding
 from fathom.core.errors import BadRequest, ServiceError
 from fathom.core.generation import Text, TokenIds
+from fathom.core.tenant import ANYONE, Caller
 from fathom.serving.live import Live
 from fathom.settings import LimitSettings
 from fathom.telemetry import metrics, record
@@ -30,11 +31,13 @@ class Embed(Live):
         inputs: Sequence[Text | TokenIds],
         dimensions: int | None,
         time_limit: float | None = None,
+        *,
+        caller: Caller = ANYONE,
     ) -> list[Embedding]:
         """A vector for each input, in order. The first failure, and being cancelled, ends them all.
 
-        time_limit: seconds that the client gives. Raises ServiceError; one of a single input among several says which,
-        as in `input.3`.
+        time_limit: seconds that the client gives. caller: whose it is. Raises ServiceError; one of a single input among
+        several says which, as in `input.3`.
         """
         outcome = "aborted"  # what it is when nobody says otherwise: the client went away
         with self.deadline(time_limit, patient=True) as deadline:

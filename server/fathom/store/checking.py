@@ -10,18 +10,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fathom.store.events import unpack
 from fathom.store.responses import UNENDED
-from fathom.store.tables import response_events, response_items, responses
+from fathom.store.tables import keys, response_events, response_items, responses, revisions
 
 _ENDED = ("completed", "incomplete", "failed", "cancelled")
 _SHOWN = 10  # ids of one kind of problem
 
 
 async def problems(connection: AsyncConnection) -> list[str]:
-    """A line each, with the ids of the responses."""
+    """A line each, with the ids of the responses, or keys."""
     found = await _damage(connection)
     for what, query in _contradictions().items():
         found += _line(what, (await connection.scalars(query.limit(_SHOWN + 1))).all())
-    for column, id in ((responses.c.body, responses.c.id), (responses.c.request, responses.c.id)):
+    for column, id in (
+        (responses.c.body, responses.c.id),
+        (responses.c.request, responses.c.id),
+        (keys.c.scopes, keys.c.id),
+        (keys.c.limits, keys.c.id),
+    ):
         found += _line(f"{column.name} cannot be read", await _unreadable(connection, column, id))
     found += _line("items cannot be read", await _unreadable(connection, response_items.c.data, _OF_ITEM))
     found += _line("events cannot be read", {id async for id in _broken_segments(connection)})
@@ -50,6 +55,7 @@ def _contradictions() -> dict[str, Select[str]]:
     overlap = exists().where(
         later.response_id == event.response_id, later.first > event.first, later.first <= event.last
     )
+    counted = (revisions.c.name == "keys") & (revisions.c.number >= keys.c.revision)
     return {
         "unknown status": _those(row.status.not_in(_ENDED + UNENDED)),
         "ended, but with a request or a server": _those(
@@ -68,6 +74,7 @@ def _contradictions() -> dict[str, Select[str]]:
         "items without a response": _lost(item.response_id),
         "events without a response": _lost(event.response_id),
         "events overlap": select(event.response_id).where(overlap).distinct(),
+        "keys that no server sees change": select(keys.c.id).where(~exists().where(counted)).order_by(keys.c.id),
         "events behind the last one": _those(
             exists().where(event.response_id == row.id, event.last >= row.next_number)
         ),

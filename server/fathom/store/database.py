@@ -12,6 +12,7 @@ from fathom.core.errors import StartupError
 from fathom.settings import Settings
 from fathom.store import checking, engines
 from fathom.store.errors import driver_errors, startup_errors
+from fathom.store.keys import KeyRepository
 from fathom.store.migrations import HEAD
 from fathom.store.responses import ResponseRepository
 from fathom.store.secrets import SecretRepository
@@ -27,12 +28,18 @@ class Work:
     """One unit of work: repositories that share a transaction."""
 
     responses: ResponseRepository
+    keys: KeyRepository
     servers: ServerRepository
     secrets: SecretRepository
 
     @classmethod
     def on(cls, connection: AsyncConnection) -> "Work":
-        return cls(ResponseRepository(connection), ServerRepository(connection), SecretRepository(connection))
+        return cls(
+            ResponseRepository(connection),
+            KeyRepository(connection),
+            ServerRepository(connection),
+            SecretRepository(connection),
+        )
 
 
 class Database:

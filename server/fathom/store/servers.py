@@ -8,6 +8,10 @@ from fathom.store.tables import servers
 _BEAT = text(
     "INSERT INTO servers (id, seen_at) VALUES (:id, :now) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at"
 )
+_GO_BY = text(
+    "INSERT INTO servers (id, seen_at, keys_revision) VALUES (:id, :now, :revision)"
+    " ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, keys_revision = excluded.keys_revision"
+)
 
 
 class ServerRepository:
@@ -17,6 +21,21 @@ class ServerRepository:
     async def beat(self, id: str, now: int) -> None:
         """`id` is alive. `now` in milliseconds since the epoch."""
         await self._connection.execute(_BEAT, {"id": id, "now": now})
+
+    async def go_by_keys(self, id: str, revision: int | None, now: int) -> None:
+        """`id` is alive, and lets in whom the keys of that revision let in. None: it is about to read them."""
+        await self._connection.execute(_GO_BY, {"id": id, "revision": revision, "now": now})
+
+    async def keys_revision(self, id: str) -> int | None:
+        """What `id` said last."""
+        revision: int | None = await self._connection.scalar(select(servers.c.keys_revision).where(servers.c.id == id))
+        return revision
+
+    async def behind_with_keys(self, revision: int) -> list[str]:
+        """Those that may not go by that revision yet."""
+        seen = servers.c.keys_revision
+        late = select(servers.c.id).where(seen.is_(None) | (seen < revision)).order_by(servers.c.id)
+        return list(await self._connection.scalars(late))
 
     async def all(self) -> dict[str, int]:
         """When each was last seen."""

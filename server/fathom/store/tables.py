@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -87,6 +88,7 @@ servers = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("seen_at", BigInteger, nullable=False),
+    Column("keys_revision", BigInteger),
 )
 
 secrets = Table(
@@ -94,4 +96,32 @@ secrets = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("weight", Float, nullable=False),
+    Column("limits", Json, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("old_hash", LargeBinary),
+    Column("old_until", BigInteger),
+    Column("revision", BigInteger, nullable=False),
+    Index("keys_by_hash", "hash", unique=True),
+    Index("keys_by_revision", "revision"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
 )

@@ -3,25 +3,36 @@
 import argparse
 import asyncio
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 
 import uvicorn
 from fathom.app import create_app
+from fathom.cli.given import assigned
 from fathom.core.engine import ModelCard, Phase, Progress
 from fathom.engine.scripted_engine import ScriptedEngine
-from fathom.settings import Settings
+from fathom.settings import load
+
+from tests.running import empty_database
 
 
 class ScriptedServer:
+    """With a database of its own."""
+
     def __init__(self, engine: ScriptedEngine) -> None:
         self.engine = engine
+        self._folder = tempfile.TemporaryDirectory()
+        database = Path(self._folder.name, "fathom.db")
+        database.write_bytes(empty_database())
+        settings = load({"store.url": f"sqlite+aiosqlite:///{database}"})
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(
-            uvicorn.Config(create_app(Settings(), engine), log_config=None, timeout_graceful_shutdown=1)
+            uvicorn.Config(create_app(settings, engine), log_config=None, timeout_graceful_shutdown=1)
         )
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
 
@@ -36,6 +47,7 @@ class ScriptedServer:
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
+        self._folder.cleanup()
 
 
 class SlowToStart(ScriptedEngine):
@@ -56,9 +68,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
+    parser.add_argument("--set", action="append", dest="set_")
     parser.add_argument("model", nargs="?", default="scripted")
     given = parser.parse_args()
-    app = create_app(Settings(), SlowToStart(model=f"served-{given.model}"))
+    app = create_app(load(assigned(given.set_)), SlowToStart(model=f"served-{given.model}"))
     uvicorn.run(app, host=given.host, port=given.port, log_config=None)
 
 

@@ -17,9 +17,9 @@ _OWN_THE_TERMINAL = (
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Nothing of who runs the tests but the search path."""
-    path = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH")}
-    return path | {"HOME": str(home), "FATHOM_HOME": str(home), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+    """Nothing of who runs the tests but the search paths."""
+    paths = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH")}
+    return paths | {"HOME": str(home), "FATHOM_HOME": str(home), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
 
 
 class Terminal:

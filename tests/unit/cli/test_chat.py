@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from fathom.core.errors import EngineUnavailable
 from fathom.core.events import Accepted, Event, TextDelta
@@ -107,6 +108,33 @@ def test_the_up_key_brings_the_last_line_back(terminal: Terminal, server: Script
     terminal.type("\x1b[A" + ENTER)
     terminal.expect("tokens/s")
     assert server.engine.requests[-1].prompt.messages[-1].content == "Again and again"
+
+
+@pytest.fixture
+def secret(server: ScriptedServer) -> str:
+    """Of the first key of the server, which is closed by it."""
+    made: str = httpx.post(f"{server.url}/admin/keys", json={}).json()["secret"]
+    return made
+
+
+@pytest.mark.parametrize("variable", ["FATHOM_API_KEY", "OPENAI_API_KEY", None])
+def test_a_server_with_keys_is_talked_to_with_one(
+    server: ScriptedServer, secret: str, tmp_path: Path, variable: str | None
+) -> None:
+    chat = [sys.executable, "-m", "fathom", "chat", "--url", server.url]
+    command = ["env", f"{variable}={secret}", *chat] if variable else [*chat, "--api-key", secret]
+    with Terminal(command, home=tmp_path) as terminal:
+        terminal.expect(PROMPT)
+        terminal.type("One two" + ENTER)
+        terminal.expect("tokens/s")
+        assert secret not in terminal.screen
+
+
+def test_without_a_key_it_is_said_how_to_give_one(server: ScriptedServer, secret: str, tmp_path: Path) -> None:
+    with Terminal([sys.executable, "-m", "fathom", "chat", "--url", server.url], home=tmp_path) as terminal:
+        terminal.expect("asks for an API key")
+        terminal.expect("FATHOM_API_KEY")
+        assert terminal.ends() == 1
 
 
 def test_ctrl_d_at_the_prompt_ends_with_status_0(terminal: Terminal) -> None:

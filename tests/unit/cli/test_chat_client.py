@@ -143,6 +143,13 @@ def test_a_refusal_carries_the_servers_message(serve: Serve) -> None:
         pieces(serve(b'{"error": {"message": "Too long."}}', 400))
 
 
+def test_where_a_key_is_asked_for_it_is_said_how_to_give_one(serve: Serve) -> None:
+    client = serve(b'{"error": {"message": "No key."}}', 401)
+    for ask in (client.models, lambda: pieces(client)):
+        with pytest.raises(ChatFailed, match=r"^No key; give a key with --api-key, or in FATHOM_API_KEY$"):
+            ask()
+
+
 @pytest.mark.parametrize("status", [302, 502])
 def test_a_refusal_in_no_known_shape_carries_the_status(serve: Serve, status: int) -> None:
     with pytest.raises(ChatFailed, match=rf"/v1/chat/completions answers {status} \w+"):

@@ -1,14 +1,19 @@
 """The server that a chat starts for itself; a scripted one stands in for `fathom serve`."""
 
+import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
+from fathom.serving.keys import Keys, NewKey
+from fathom.store.database import Database
 
 from tests.running import until
 from tests.unit.cli.scripted_server import wait_for
@@ -56,6 +61,25 @@ def test_a_chat_without_a_server_starts_one_and_tells_its_phases(tmp_path: Path)
     assert ended.stdout == "Let me think.\n\nhi\n"
     assert "loading weights ...\n" in ended.stderr
     assert ended.returncode == 0
+
+
+def test_a_chat_with_its_own_server_needs_no_key_and_leaves_the_keys_closed(tmp_path: Path) -> None:
+    asyncio.run(lock(tmp_path))
+    ended = piped(chat(SCRIPTED), tmp_path)
+    assert ended.stdout == "Let me think.\n\nhi\n", ended.stderr
+    assert asyncio.run(lock(tmp_path)) == 2
+    with closing(sqlite3.connect(tmp_path / "chat.db")) as file:
+        assert file.execute("SELECT count(*) FROM keys").fetchone() == (0,)
+
+
+async def lock(home: Path) -> int:
+    """Make a key in the database of `home`. Returns how many there are."""
+    database = Database(f"sqlite+aiosqlite:///{home}/fathom.db")
+    await database.start()
+    await Keys(database).create(NewKey())
+    count = len(await Keys(database).page())
+    await database.stop()
+    return count
 
 
 def test_the_model_is_what_the_server_is_started_with(tmp_path: Path) -> None:

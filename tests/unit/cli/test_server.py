@@ -2,11 +2,14 @@
 tests/faults/test_drain.py."""
 
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,16 +20,26 @@ from tests.running import Server, free_port, until
 
 pytestmark = pytest.mark.slow
 
+FAILING = {"FATHOM_HTTP__HOST": "0.0.0.0", "FATHOM_MODEL__MODEL": "broken"}
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """It gives streams a minute, and an engine one life."""
-    port, log = free_port(), tmp_path / "log"
+    with serving(tmp_path) as server:
+        yield server
+
+
+@contextmanager
+def serving(folder: Path, **more: str) -> Iterator[Server]:
+    """A server whose log and database are in the folder. more: settings, as environment variables."""
+    port, log = free_port(), folder / "log"
     settings = {
         "FATHOM_HTTP__PORT": str(port),
         "FATHOM_HTTP__SHUTDOWN_GRACE": "60",
         "FATHOM_ENGINE__RESTARTS": "0",
-        "FATHOM_STORE__URL": f"sqlite+aiosqlite:///{tmp_path}/fathom.db",
+        "FATHOM_STORE__URL": f"sqlite+aiosqlite:///{folder}/fathom.db",
+        **more,
     }
     with log.open("w") as out:
         command = [sys.executable, "-m", "tests.unit.cli.scripted_serve"]
@@ -84,3 +97,40 @@ def test_with_nothing_under_way_a_signal_ends_it_at_once(server: Server) -> None
     os.kill(server.process.pid, signal.SIGTERM)
     assert server.process.wait(10) == 0
     assert time.monotonic() - began < 2
+
+
+def test_a_server_that_others_reach_makes_a_key_at_its_first_start_and_shows_it_once(tmp_path: Path) -> None:
+    open_to_all = {"FATHOM_HTTP__HOST": "0.0.0.0"}
+    with serving(tmp_path, **open_to_all) as server:
+        until(lambda: "Try it" in server.log.read_text(), "the banner is there")
+        [secret, again] = re.findall(r"fk-[\w-]{43}", server.log.read_text())
+        assert secret == again  # in the banner, and in its curl line
+        assert f"access    {secret}" in server.log.read_text()
+        assert all(secret not in line for line in server.log.read_text().splitlines() if line.startswith("{"))
+        assert ask(server, "hello").status_code == 401
+        server.client.headers["x-api-key"] = secret
+        assert ask(server, "hello").status_code == 200
+        assert server.client.get("/admin/keys").json()["data"][0]["name"] == "first"
+    for more in (open_to_all, {}):
+        with serving(tmp_path, **more) as server:
+            until(lambda: "Try it" in server.log.read_text(), "the banner is there")
+            assert "fk-" not in server.log.read_text()
+            assert "Bearer $FATHOM_API_KEY" in server.log.read_text()
+            assert ask(server, "hello").status_code == 401
+            server.client.headers["x-api-key"] = secret
+            assert ask(server, "hello").status_code == 200
+
+
+def test_a_server_on_loopback_makes_no_key(server: Server) -> None:
+    until(lambda: "Try it" in server.log.read_text(), "the banner is there")
+    assert "open to this machine" in server.log.read_text()
+    assert "fk-" not in server.log.read_text()
+    assert server.client.get("/admin/keys").json()["data"] == []
+
+
+def test_a_start_that_fails_makes_no_key(tmp_path: Path) -> None:
+    """Nobody would see it."""
+    with pytest.raises(AssertionError, match="the server ended"), serving(tmp_path, **FAILING):
+        pass
+    with closing(sqlite3.connect(tmp_path / "fathom.db")) as file:
+        assert file.execute("SELECT count(*) FROM keys").fetchone() == (0,)

@@ -1,6 +1,5 @@
 """Ending a response that no run of this server makes."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -32,8 +31,3 @@ async def end(
         output = body.pop("output")
         event = KeptEvent(last.number, last.kind, last.kept)
         return await work.responses.finish(found.id, body["status"], body, output, expires_at, owner, [event])
-
-
-def now() -> int:
-    """Milliseconds since the epoch, as rows have them."""
-    return time.time_ns() // 1_000_000

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 
 import structlog
 
 from fathom.core.errors import ServiceError, StoreUnavailable
 from fathom.core.events import Event
+from fathom.core.tenant import Caller
 from fathom.serving.generate import Generate
 from fathom.serving.responses.draft import Dialect
 from fathom.serving.responses.history import history
@@ -15,6 +17,9 @@ from fathom.serving.responses.recorder import Recorder
 from fathom.serving.responses.run import Run
 from fathom.store.database import Database
 from fathom.store.responses import StoredResponse
+from fathom.telemetry import record
+
+Callers = Callable[[str | None, str], Caller]
 
 log = structlog.get_logger()
 
@@ -28,7 +33,8 @@ _TIRED = ServiceError(f"This response was begun {MOST_ATTEMPTS} times, and each 
 
 
 class Queue:
-    """ready: whether the engine takes requests."""
+    """callers: who asked, by the id of their key and their tenant; raises ServiceError where they would not be let in
+    any more. ready: whether the engine takes requests."""
 
     def __init__(
         self,
@@ -36,13 +42,14 @@ class Queue:
         recorder: Recorder,
         generate: Generate,
         dialect: Dialect,
+        callers: Callers,
         *,
         owner: str,
         slots: int,
         ready: Callable[[], bool],
     ) -> None:
         self._database, self._recorder, self._generate, self._dialect = database, recorder, generate, dialect
-        self._owner, self._slots, self._ready = owner, slots, ready
+        self._callers, self._owner, self._slots, self._ready = callers, owner, slots, ready
         self._news = asyncio.Event()
 
     def tell(self) -> None:
@@ -87,8 +94,12 @@ class Queue:
     async def _events(self, stored: StoredResponse) -> AsyncGenerator[Event]:
         if stored.attempts > MOST_ATTEMPTS:
             raise _TIRED.with_traceback(None)
+        assert stored.request is not None, "a response that has not ended has its request"
+        caller = self._callers(stored.request.get("key"), stored.tenant)
+        if caller.key:
+            record.note(key=caller.key, tenant=stored.tenant)
         items = await history(self._database, stored.tenant, stored.previous_id)
         request = self._dialect.generation(stored, items, f"{stored.id}-{stored.attempts}")
-        async with aclosing(self._generate(request)) as events:
+        async with aclosing(self._generate(replace(request, caller=caller))) as events:
             async for event in events:
                 yield event

@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing, suppress
 
+from fathom.core.clock import now
 from fathom.core.errors import BadRequest, NotFound, ShuttingDown, StoreUnavailable
 from fathom.core.tenant import Tenant
 from fathom.serving.generate import Generate
 from fathom.serving.responses.draft import Dialect, Draft, Frame, Json
-from fathom.serving.responses.ending import end, now
+from fathom.serving.responses.ending import end
 from fathom.serving.responses.history import history, items
-from fathom.serving.responses.queue import Queue
+from fathom.serving.responses.queue import Callers, Queue
 from fathom.serving.responses.recorder import Recorder
 from fathom.serving.responses.run import Run
-from fathom.serving.responses.upkeep import Upkeep, server_id
+from fathom.serving.responses.upkeep import Upkeep
+from fathom.serving.server_id import server_id
 from fathom.settings import StoreSettings
 from fathom.store.database import Database
 from fathom.store.events import KeptEvent
@@ -25,7 +27,8 @@ _RETRY_AFTER = 5.0
 
 
 class Responses:
-    """ready: whether the engine takes requests. leaving: whether this server ends soon.
+    """callers: who asked, by the id of their key and their tenant (Access.again). ready: whether the engine takes
+    requests. leaving: whether this server ends soon.
 
     Everything that touches the store raises StoreUnavailable.
     """
@@ -36,6 +39,7 @@ class Responses:
         generate: Generate,
         dialect: Dialect,
         settings: StoreSettings,
+        callers: Callers,
         ready: Callable[[], bool],
         leaving: Callable[[], bool],
     ) -> None:
@@ -48,6 +52,7 @@ class Responses:
             self._recorder,
             generate,
             dialect,
+            callers,
             owner=self._owner,
             slots=settings.background_slots,
             ready=ready,
@@ -214,7 +219,7 @@ class Responses:
             expires_at=self._expiry(),
             previous_id=draft.previous_id,
             body=body,
-            request=draft.request,
+            request={**draft.request, "key": draft.generation.caller.key},
             owner=owner,
             begun=owner is not None,
         )

@@ -1,20 +1,18 @@
 """What has to be done now and then: say that this server lives, take over from servers that are gone, forget."""
 
 import asyncio
-import os
-import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from pathlib import Path
 
-import psutil
 import structlog
 
+from fathom.core.clock import now
 from fathom.core.errors import ServiceError, StoreUnavailable
 from fathom.serving.responses.draft import Dialect
-from fathom.serving.responses.ending import end, now
+from fathom.serving.responses.ending import end
 from fathom.serving.responses.queue import MOST_ATTEMPTS
 from fathom.serving.responses.run import STOPPED
+from fathom.serving.server_id import ended_here
 from fathom.store.database import Database
 from fathom.store.responses import StoredResponse
 from fathom.telemetry import metrics
@@ -29,30 +27,6 @@ LEASE = 30.0
 
 _SWEEP_EVERY = 300.0
 _AT_A_TIME = 200
-
-
-def server_id() -> str:
-    """Of this process: no other one, before or beside it, has the same."""
-    start = psutil.Process().create_time()
-    return f"{_place()}/{os.getpid()}/{start:.2f}"
-
-
-def _place() -> str:
-    """Where process ids mean the same as here: this run of this kernel, and this namespace of it. The first namespace
-    has the same name on every machine, and machines may share a name, too."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}/{socket.gethostname()}/{os.readlink('/proc/self/ns/pid')}"
-
-
-def ended_here(server: str) -> bool:
-    """Whether a server of this place is gone for certain."""
-    place, pid, start = server.rsplit("/", 2)
-    if place != _place():
-        return False
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != start
-    except psutil.NoSuchProcess:
-        return True
 
 
 class Upkeep:

@@ -1,7 +1,5 @@
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 
 import pytest
 from fathom.serving.generate import Generate
@@ -28,26 +26,6 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, seconds)
 
 
-@pytest.fixture(scope="session")
-async def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database, for copies."""
-    file = tmp_path_factory.mktemp("store") / "empty.db"
-    database = Database(f"sqlite+aiosqlite:///{file}")
-    await database.start()
-    await database.stop()
-    return file
-
-
-@pytest.fixture
-async def database(empty: Path, tmp_path: Path) -> AsyncIterator[Database]:
-    file = shutil.copy(empty, tmp_path / "fathom.db")
-    database = Database(f"sqlite+aiosqlite:///{file}")
-    await database.start()
-    yield database
-    assert await database.check() == []
-    await database.stop()
-
-
 @pytest.fixture
 def speaker() -> Speaker:
     return Speaker()
@@ -62,7 +40,13 @@ def serve(database: Database, speaker: Speaker, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(service, "server_id", lambda: f"{name}/1/0.00")
         store = StoreSettings.model_validate(settings)
         responses = Responses(
-            database, Generate(speaker), WordsDialect(), store, lambda: speaker.ready, lambda: speaker.leaving
+            database,
+            Generate(speaker),
+            WordsDialect(),
+            store,
+            speaker.caller,
+            lambda: speaker.ready,
+            lambda: speaker.leaving,
         )
         await responses.start()
         try:

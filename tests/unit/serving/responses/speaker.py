@@ -4,18 +4,22 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator
 
-from fathom.core.errors import EngineUnavailable
+from fathom.core.errors import EngineUnavailable, Unauthenticated
 from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta
 from fathom.core.generation import GenerationRequest, Text
+from fathom.core.tenant import Caller, Tenant
 
 END = Finished("stop", 1, 1)
 
 
 class Speaker:
-    """asked: prompts by the id of the generation. running, aborted: ids of responses."""
+    """asked: prompts by the id of the generation, callers: whose they were. running, aborted: ids of responses. closed:
+    ids of keys that open nothing any more."""
 
     def __init__(self) -> None:
         self.asked: dict[str, str] = {}
+        self.callers: dict[str, Caller] = {}
+        self.closed: set[str] = set()
         self.running: list[str] = []
         self.aborted: list[str] = []
         self.ready, self.leaving = True, False
@@ -37,12 +41,17 @@ class Speaker:
     def hang_up(self, id: str) -> None:
         self._lines[id].put_nowait(None)
 
+    def caller(self, key: str | None, tenant: str) -> Caller:
+        if key in self.closed:
+            raise Unauthenticated(f"{key} is closed.")
+        return Caller(Tenant(tenant), key)
+
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         if not self.ready:
             raise EngineUnavailable("The engine is not ready.")
         assert isinstance(request.prompt, Text)
         id = request.id.partition("-")[0]
-        self.asked[request.id] = request.prompt.text
+        self.asked[request.id], self.callers[request.id] = request.prompt.text, request.caller
         self.running.append(id)
         ended = False
         try:

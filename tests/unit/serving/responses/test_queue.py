@@ -1,10 +1,11 @@
 """Background responses wait for their turn."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from fathom.core.errors import BadRequest, EngineUnavailable
-from fathom.core.tenant import EVERYONE
+from fathom.core.tenant import EVERYONE, Caller
 from fathom.serving.responses import queue
 
 from tests.unit.serving.responses.waiting import never, soon
@@ -142,3 +143,42 @@ async def test_a_cancelled_response_frees_its_slot(serve, speaker, slots):
         await soon(lambda: len(speaker.running) == slots, "all slots are taken")
         await responses.cancel(EVERYONE, ids[0])
         await soon(lambda: ids[-1] in speaker.running, "the last one runs")
+
+
+async def queue_for(responses, key: str, text: str = "hello") -> str:
+    one = draft(text, queued=True)
+    one = replace(one, generation=replace(one.generation, caller=Caller(EVERYONE, key)))
+    await responses.enqueue(one)
+    return one.id
+
+
+async def test_what_is_queued_is_made_in_the_name_of_its_key(serve, speaker):
+    async with serve() as responses:
+        id = await queue_for(responses, "key_1")
+        await soon(lambda: id in speaker.running, "it runs")
+        assert speaker.callers[f"{id}-1"] == Caller(EVERYONE, "key_1")
+        speaker.end(id)
+        assert (await body_at_the_end(responses, id))["status"] == "completed"
+
+
+async def test_what_is_queued_fails_where_its_key_opens_nothing_any_more(serve, speaker):
+    speaker.closed.add("key_1")
+    async with serve() as responses:
+        ids = [await queue_for(responses, key) for key in ("key_1", "key_2")]
+        body = await body_at_the_end(responses, ids[0])
+        assert (body["status"], body["error"]) == ("failed", "key_1 is closed.")
+        await soon(lambda: ids[1] in speaker.running, "the other one runs")
+        assert ids[0] not in str(speaker.asked)
+        speaker.end(ids[1])
+
+
+async def test_a_server_that_takes_over_knows_whose_it_is(serve, speaker):
+    speaker.ready = False
+    async with serve("one") as responses:
+        id = await queue_for(responses, "key_1")
+    speaker.ready = True
+    async with serve("two"):
+        await soon(lambda: id in speaker.running, "it runs")
+        assert next(iter(speaker.callers.values())).key == "key_1"
+        speaker.end(id)
+        await soon(lambda: not speaker.running, "it ends")

@@ -11,7 +11,8 @@ from fathom.core.errors import NotFound
 from fathom.core.ids import new_id
 from fathom.core.tenant import EVERYONE
 from fathom.serving.responses import upkeep
-from fathom.serving.responses.upkeep import Upkeep, ended_here, server_id
+from fathom.serving.responses.upkeep import Upkeep
+from fathom.serving.server_id import ended_here, server_id
 from fathom.store.responses import StoredResponse
 
 from tests.unit.serving.responses.waiting import never, soon

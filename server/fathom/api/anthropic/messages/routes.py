@@ -1,6 +1,5 @@
 """POST /v1/messages and POST /v1/messages/count_tokens."""
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,7 +17,7 @@ from fathom.api.dependencies import (
     CurrentSeals,
     CurrentSettings,
     CurrentSupervisor,
-    CurrentTimeout,
+    CurrentTerms,
 )
 from fathom.api.fields import adapter_of, ignored_header, refuse
 from fathom.core.errors import ServiceError
@@ -37,7 +36,7 @@ async def create_message(
     request: Request,
     card: CurrentCard,
     settings: CurrentSettings,
-    time_limit: CurrentTimeout,
+    terms: CurrentTerms,
     generate: CurrentGenerate,
     seals: CurrentSeals,
 ) -> Response:
@@ -47,7 +46,7 @@ async def create_message(
     refuse(body, REFUSED, INSTEAD)
     headers = ignored_header(body, settings.http.strict)
     message_id = new_id("msg")
-    events = generate(replace(translate.to_generation(body, message_id, adapter, seals), timeout=time_limit))
+    events = generate(terms.on(translate.to_generation(body, message_id, adapter, seals)))
     if body.stream:
 
         def error_frame(error: ServiceError) -> bytes:

@@ -1,13 +1,12 @@
 """POST /v1/chat/completions."""
 
 import uuid
-from dataclasses import replace
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from fathom.api import sse
-from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings, CurrentTimeout
+from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings, CurrentTerms
 from fathom.api.openai import shared
 from fathom.api.openai.chat import translate
 from fathom.api.openai.chat.schemas import INSTEAD, REFUSED, ChatRequest
@@ -23,7 +22,7 @@ async def create_chat_completion(
     request: Request,
     card: CurrentCard,
     settings: CurrentSettings,
-    time_limit: CurrentTimeout,
+    terms: CurrentTerms,
     generate: CurrentGenerate,
 ) -> Response:
     """Continue a chat. The model's trace comes as `reasoning_content` and `reasoning`, before the answer."""
@@ -32,7 +31,7 @@ async def create_chat_completion(
     shared.refuse(body, REFUSED, INSTEAD)
     headers = shared.ignored_header(body, settings.http.strict)
     completion_id = f"chatcmpl-{uuid.uuid4().hex}"
-    events = generate(replace(translate.to_generation(body, completion_id, adapter), timeout=time_limit))
+    events = generate(terms.on(translate.to_generation(body, completion_id, adapter)))
     fields = settings.reasoning.fields
     if body.stream:
         frames = ChatStream(body, completion_id, fields).frames(events)

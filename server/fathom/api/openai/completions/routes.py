@@ -1,13 +1,12 @@
 """POST /v1/completions."""
 
 import uuid
-from dataclasses import replace
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from fathom.api import sse
-from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings, CurrentTimeout
+from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings, CurrentTerms
 from fathom.api.openai import shared
 from fathom.api.openai.completions import translate
 from fathom.api.openai.completions.schemas import REFUSED, CompletionRequest
@@ -22,7 +21,7 @@ async def create_completion(
     request: Request,
     card: CurrentCard,
     settings: CurrentSettings,
-    time_limit: CurrentTimeout,
+    terms: CurrentTerms,
     generate: CurrentGenerate,
 ) -> Response:
     """Continue text or token ids, as they are: no chat template, no trace."""
@@ -32,7 +31,7 @@ async def create_completion(
     headers = shared.ignored_header(body, settings.http.strict)
     completion_id = f"cmpl-{uuid.uuid4().hex}"
     requests = translate.to_generations(body, completion_id, adapter, fills=card.fills)
-    events = translate.merged([generate(replace(each, timeout=time_limit)) for each in requests])
+    events = translate.merged([generate(terms.on(each)) for each in requests])
     if body.stream:
         frames = translate.CompletionStream(body, completion_id, len(requests)).frames(events)
         return await sse.stream(frames, shared.error_frame, headers, settings.http)

@@ -5,7 +5,7 @@ import uuid
 from fastapi import APIRouter, Request, Response
 
 from fathom.api import sse
-from fathom.api.dependencies import CurrentCard, CurrentEmbed, CurrentSettings, CurrentTimeout
+from fathom.api.dependencies import CurrentCard, CurrentEmbed, CurrentSettings, CurrentTerms
 from fathom.api.openai import shared
 from fathom.api.openai.embeddings import translate
 from fathom.api.openai.embeddings.schemas import EmbeddingsRequest
@@ -20,14 +20,15 @@ async def create_embeddings(
     request: Request,
     card: CurrentCard,
     settings: CurrentSettings,
-    time_limit: CurrentTimeout,
+    terms: CurrentTerms,
     embed: CurrentEmbed,
 ) -> Response:
     """A vector of unit length for each input, from a server that serves an embedding model."""
     shared.adapter_of(body.model, card)
     record.note(model=body.model)
     headers = shared.ignored_header(body, settings.http.strict)
-    work = embed(f"embd-{uuid.uuid4().hex}", translate.to_prompts(body), body.dimensions, time_limit)
+    prompts, dimensions = translate.to_prompts(body), body.dimensions
+    work = embed(f"embd-{uuid.uuid4().hex}", prompts, dimensions, terms.timeout, caller=terms.caller)
     embeddings = await sse.unless_gone(request, work)
     if embeddings is None:
         return Response(status_code=499)

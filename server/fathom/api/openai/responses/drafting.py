@@ -1,7 +1,7 @@
 """A request, with all that it refers to, to a draft of its response."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends
@@ -12,8 +12,8 @@ from fathom.api.dependencies import (
     CurrentSeals,
     CurrentSettings,
     CurrentSupervisor,
-    CurrentTenant,
-    CurrentTimeout,
+    CurrentTerms,
+    Terms,
 )
 from fathom.api.openai import controls, shared
 from fathom.api.openai.responses import translate
@@ -26,7 +26,6 @@ from fathom.core.engine import ModelCard
 from fathom.core.errors import BadRequest, ContextLengthExceeded
 from fathom.core.generation import GenerationRequest
 from fathom.core.ids import new_id
-from fathom.core.tenant import Tenant
 from fathom.engine.supervisor import Supervisor
 from fathom.serving.deadline import PARAM as TIMEOUT
 from fathom.serving.responses.draft import Draft
@@ -59,15 +58,14 @@ class Drafting:
 
     def __init__(
         self,
-        tenant: Tenant,
+        terms: Terms,
         card: ModelCard,
         settings: Settings,
-        timeout: float | None,
         supervisor: Supervisor,
         responses: Responses,
         seals: Seals,
     ) -> None:
-        self._tenant, self._card, self._settings, self._timeout = tenant, card, settings, timeout
+        self._terms, self._tenant, self._card, self._settings = terms, terms.caller.tenant, card, settings
         self._supervisor, self._responses, self._seals = supervisor, responses, seals
 
     async def draft(self, body: ResponsesRequest) -> tuple[Draft, ResponseTranscript]:
@@ -75,10 +73,9 @@ class Drafting:
         adapter = shared.adapter_of(body.model, self._card)
         conversation = await self.conversation(body)
         response_id = new_id("resp")
-        generation = translate.to_generation(body, conversation.items, response_id, adapter)
-        generation = replace(generation, timeout=self._timeout)
+        generation = self._terms.on(translate.to_generation(body, conversation.items, response_id, adapter))
         if body.background:
-            _check_patience(self._timeout)
+            _check_patience(self._terms.timeout)
             await self._check_room(generation)
         keeping = self._settings.store.traces
         trace = translate.trace_options(body, self._seals, keeping)
@@ -150,15 +147,14 @@ def _check_patience(timeout: float | None) -> None:
 
 
 async def _drafting(
-    tenant: CurrentTenant,
+    terms: CurrentTerms,
     card: CurrentCard,
     settings: CurrentSettings,
-    time_limit: CurrentTimeout,
     supervisor: CurrentSupervisor,
     responses: CurrentResponses,
     seals: CurrentSeals,
 ) -> Drafting:
-    return Drafting(tenant, card, settings, time_limit, supervisor, responses, seals)
+    return Drafting(terms, card, settings, supervisor, responses, seals)
 
 
 CurrentDrafting = Annotated[Drafting, Depends(_drafting)]
