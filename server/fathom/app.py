@@ -21,6 +21,7 @@ from fathom.api.openai.tokenize import routes as tokenize
 from fathom.core.engine import Engine
 from fathom.core.errors import StartupError, StoreUnavailable
 from fathom.engine.supervisor import Hooks, Supervisor
+from fathom.serving.admission import Admission
 from fathom.serving.drain import Drain
 from fathom.serving.embed import Embed
 from fathom.serving.generate import Generate
@@ -33,7 +34,9 @@ from fathom.store.database import Database, url_of
 def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -> FastAPI:
     """The server as an ASGI app. The store and, in the background, the engine start and end with its lifespan."""
     supervisor = Supervisor(engine, hooks or Hooks.none(), settings.engine)
-    generate, embed = Generate(supervisor, settings.limits), Embed(supervisor, settings.limits)
+    limits, admission = settings.limits, Admission(settings.limits, supervisor)
+    generate = Generate(supervisor, admission, limits, tell_every=settings.http.keep_alive)
+    embed = Embed(supervisor, admission, limits)
     drain = Drain(supervisor, [generate, embed], settings.http.shutdown_grace)
     database = Database(url_of(settings))
 

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fathom.core.tenant import ANYONE, Caller
+
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
+Tier = Literal["priority", "default", "flex"]
+"""The band that a request waits in, the first one first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,7 @@ class GenerationRequest:
     """A prompt to continue, `n` times. `id` is unique in the life of the process.
 
     adapter: a LoRA adapter by name, None the model. echo: say the prompt back first. token_ids: report token ids.
-    timeout: seconds that the client gives it. patient: nobody waits for its first token.
+    timeout: seconds that the client gives it. patient: nobody waits for its first token. caller: whose it is.
     """
 
     id: str
@@ -174,3 +178,5 @@ class GenerationRequest:
     token_ids: bool = False
     timeout: float | None = None
     patient: bool = False
+    caller: Caller = ANYONE
+    tier: Tier = "default"

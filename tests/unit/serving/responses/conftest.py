@@ -10,6 +10,7 @@ from fathom.serving.responses.service import Responses
 from fathom.settings import StoreSettings
 from fathom.store.database import Database
 
+from tests.rooms import admission
 from tests.unit.serving.responses.speaker import Speaker
 from tests.unit.serving.responses.words import WordsDialect
 
@@ -61,9 +62,8 @@ def serve(database: Database, speaker: Speaker, monkeypatch: pytest.MonkeyPatch)
     async def serving(name: str = "one", **settings: object) -> AsyncIterator[Responses]:
         monkeypatch.setattr(service, "server_id", lambda: f"{name}/1/0.00")
         store = StoreSettings.model_validate(settings)
-        responses = Responses(
-            database, Generate(speaker), WordsDialect(), store, lambda: speaker.ready, lambda: speaker.leaving
-        )
+        generate = Generate(speaker, admission())
+        responses = Responses(database, generate, WordsDialect(), store, lambda: speaker.ready, lambda: speaker.leaving)
         await responses.start()
         try:
             yield responses

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator
 
+from fathom.core.engine import Prepared
 from fathom.core.errors import EngineUnavailable
 from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta
 from fathom.core.generation import GenerationRequest, Text
@@ -37,9 +38,13 @@ class Speaker:
     def hang_up(self, id: str) -> None:
         self._lines[id].put_nowait(None)
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+    async def prepare(self, request: GenerationRequest) -> Prepared:
         if not self.ready:
             raise EngineUnavailable("The engine is not ready.")
+        return Prepared(request, 1, 100)
+
+    async def stream(self, prepared: Prepared) -> AsyncGenerator[Event]:
+        request = prepared.request
         assert isinstance(request.prompt, Text)
         id = request.id.partition("-")[0]
         self.asked[request.id] = request.prompt.text
