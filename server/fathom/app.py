@@ -25,6 +25,7 @@ from fathom.core.errors import StartupError, StoreUnavailable
 from fathom.core.tenant import Scope
 from fathom.engine.supervisor import Hooks, Supervisor
 from fathom.serving.access import Access, is_loopback
+from fathom.serving.admission import Admission
 from fathom.serving.drain import Drain
 from fathom.serving.embed import Embed
 from fathom.serving.generate import Generate
@@ -39,7 +40,9 @@ from fathom.store.database import Database, url_of
 def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -> FastAPI:
     """The server as an ASGI app. The store and, in the background, the engine start and end with its lifespan."""
     supervisor = Supervisor(engine, hooks or Hooks.none(), settings.engine)
-    generate, embed = Generate(supervisor, settings.limits), Embed(supervisor, settings.limits)
+    limits, admission = settings.limits, Admission(settings.limits, supervisor)
+    generate = Generate(supervisor, admission, limits, tell_every=settings.http.keep_alive)
+    embed = Embed(supervisor, admission, limits)
     drain = Drain(supervisor, [generate, embed], settings.http.shutdown_grace)
     database = Database(url_of(settings))
     access = Access(database, server_id(), trusting=is_loopback(settings.http.host))

@@ -114,6 +114,16 @@ class LimitSettings(_Group):
         600.0, gt=0, description="Seconds that a request may wait for its first token, in queues and prefill."
     )
     total_timeout: float = Field(7200.0, gt=0, description="Seconds that a request may take in all.")
+    fair: bool = Field(True, description="Serve waiting requests by tenant and tier. false: first come, first served.")
+    queue_requests: int = Field(
+        2048, ge=1, description="Most requests that wait for the engine, in each tier; tenants share it."
+    )
+    queue_tokens: int = Field(
+        2_000_000, ge=1, description="Most prompt tokens that wait for the engine, in each tier; tenants share it."
+    )
+    queue_wait: float = Field(
+        120.0, gt=0, description="Seconds; a request that would have to wait longer for the engine is refused at once."
+    )
 
 
 class AccessSettings(_Group):

@@ -9,6 +9,7 @@ import pytest
 from fathom.core.engine import Embedding
 from fathom.core.errors import Unsupported
 from fathom.core.generation import Text, TokenIds
+from fathom.core.tenant import EVERYONE, Tenant
 from fathom.engine.scripted_engine import ScriptedEngine
 
 from tests.running import app_running, until
@@ -23,7 +24,9 @@ class Embedder(ScriptedEngine):
         self.waiting = 0
         self.cut_short = 0
 
-    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
+    async def embed(
+        self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant = EVERYONE
+    ) -> Embedding:
         if dimensions not in (None, 4, 8):
             raise Unsupported(f"dimensions = {dimensions} is not supported.", param="dimensions")
         if prompt == Text("wait"):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvloop
+from fathom.api.openai.responses.frames import stored
 from fathom.api.openai.responses.reasoning_output import TraceOptions
 from fathom.api.openai.responses.transcript import ResponseTranscript
 from fathom.core.events import Accepted, Event, Finished, TextDelta
@@ -21,10 +22,12 @@ from fathom.core.ids import new_id
 from fathom.core.tenant import ANYONE, EVERYONE
 from fathom.engine.scripted_engine import ScriptedEngine
 from fathom.serving.generate import Generate
-from fathom.serving.responses.draft import Draft
+from fathom.serving.responses.draft import Draft, Frame
 from fathom.serving.responses.service import Responses
 from fathom.settings import StoreSettings
 from fathom.store.database import Database
+
+from tests.rooms import admission
 
 TOKENS = 500
 ROUNDS = 5
@@ -60,8 +63,8 @@ class Bench:
         response_id = new_id("resp")
         item = {"id": new_id("msg"), "type": "message", "role": "user", "content": "x"}
         draft = Draft(response_id, EVERYONE.id, None, {}, [item], request(response_id), transcript(response_id))
-        run = await self.responses.begin(draft)
-        return sum([len(frame.data) async for frame in run.frames()])
+        frames = stored(self.responses.begin(draft))
+        return sum([len(frame.data) async for frame in frames if isinstance(frame, Frame)])
 
 
 async def microseconds(what: object, streams: int) -> float:
@@ -78,7 +81,7 @@ def _cpu() -> float:
 async def main(folder: str) -> None:
     database = Database(f"sqlite+aiosqlite:///{folder}/bench.db")
     await database.start()
-    generate = Generate(ScriptedEngine(script))
+    generate = Generate(ScriptedEngine(script), admission())
     dialect: Any = None  # nothing is taken up again
     responses = Responses(database, generate, dialect, StoreSettings(), lambda *_: ANYONE, lambda: False, lambda: False)
     await responses.start()

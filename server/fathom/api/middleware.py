@@ -17,6 +17,13 @@ log = structlog.get_logger()
 
 _GOOD_ID = re.compile(r"[\w.-]{8,128}", re.ASCII)
 _CLIENT_GONE = 499
+_QUEUE_HEADERS = {
+    "queue_position": "x-fathom-queue-position",
+    "queue_expected_ms": "x-fathom-expected-wait-ms",
+    "queue_ms": "x-fathom-queue-ms",
+}
+"""By their names in the record: what a request was told when it had to wait, and how long it did."""
+
 _QUIET_ROUTES = {"/livez", "/readyz", "/startupz", "/health", "/metrics"}
 
 
@@ -43,6 +50,7 @@ class Observe:
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = headers["request-id"] = request_id  # OpenAI's name for it, and Anthropic's
                 headers["openai-processing-ms"] = str(round((time.perf_counter() - began) * 1000))
+                headers.update({name: str(fields[key]) for key, name in _QUEUE_HEADERS.items() if key in fields})
             await send(message)
 
         try:

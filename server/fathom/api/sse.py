@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from fathom.api import errors
 from fathom.core.errors import ServiceError
+from fathom.core.events import Queued
 from fathom.settings import HttpSettings
 from fathom.telemetry import metrics, record
 
@@ -54,6 +55,12 @@ async def _body(
         except Exception:  # a bug of ours: the client still learns that this is no whole stream, and the log has it
             yield on_error(errors.SURPRISE)
             raise
+
+
+def queued(event: Queued) -> bytes:
+    """A comment that says how a request stands in the queue: a sign of life, and no event to any client."""
+    wait = "" if event.wait is None else f" wait={event.wait:.1f}"
+    return f": queued position={event.position}{wait}\n\n".encode()
 
 
 class EventStream(Response):

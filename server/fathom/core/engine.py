@@ -3,10 +3,11 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from fathom.core.events import Event
 from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
+from fathom.core.tenant import EVERYONE, Tenant
 
 
 class Phase(StrEnum):
@@ -34,7 +35,7 @@ class ModelCard:
     """What is served. `context_length` and `kv_cache_tokens` are in tokens, `created` in seconds since the epoch.
 
     embeds: the model makes embeddings, and no text. fills: it can fill in the middle (`suffix`). sampling: by name, how
-    tokens are drawn where the client does not say.
+    tokens are drawn where the client does not say. max_num_seqs: choices that are generated at a time.
     """
 
     id: str
@@ -49,6 +50,7 @@ class ModelCard:
     embeds: bool = False
     fills: bool = False
     sampling: Mapping[str, float] = field(default_factory=dict)
+    max_num_seqs: int = 64
 
     @property
     def full_length_requests(self) -> float:
@@ -62,6 +64,20 @@ class Tokenized:
 
     ids: tuple[int, ...]
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that the engine can be given at any time: all that can be refused without it has been.
+
+    prompt_tokens: of one prompt, which all choices share. max_tokens: most completion tokens, of all choices together.
+    plan: the engine's own.
+    """
+
+    request: GenerationRequest
+    prompt_tokens: int
+    max_tokens: int
+    plan: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +102,14 @@ class Engine(Protocol):
     async def start(self, progress: Progress) -> ModelCard:
         """Load the model. Raises StartupError with one clear line."""
 
-    def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+    async def prepare(self, request: GenerationRequest) -> Prepared:
+        """All that can be done before its turn. It may wait as long as it must. Raises BadRequest and its kin."""
+
+    def stream(self, prepared: Prepared) -> AsyncGenerator[Event]:
         """Generate. Closing the generator aborts the request in the engine. Raises ServiceError."""
+
+    def kv_usage(self) -> float:
+        """Share of the KV cache that requests hold, 0 to 1, as of the engine's last step."""
 
     async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
         """What `stream` would read. Raises BadRequest."""
@@ -95,7 +117,9 @@ class Engine(Protocol):
     async def detokenize(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens spelled out. Raises BadRequest for an id that is no token."""
 
-    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
+    async def embed(
+        self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant = EVERYONE
+    ) -> Embedding:
         """Raises Unsupported where the model makes no embeddings, or none of so many `dimensions`."""
 
     def trouble(self) -> Trouble | None:

@@ -10,11 +10,13 @@
     |- ModelNotFound            404  model_not_found
     |- NotFound                 404  not_found: no such stored thing, or it is another tenant's
     |- PayloadTooLarge          413  payload_too_large
+    |- RateLimitExceeded        429  rate_limit_exceeded: the tenant has more waiting than its share, with Retry-After
     |- RequestTimeout           408  request_timeout: the time that the client gave is over
     |- EngineCrashed            500  engine_crashed: the engine died twice with this request in it
     |- DeadlineExceeded         504  deadline_exceeded: the time that the server gives is over
     |- EngineUnavailable        503  engine_unavailable, with Retry-After
     |  `- ShuttingDown          503  shutting_down
+    |- Overloaded               503  overloaded: there is more to do than can be done in time, with Retry-After
     `- StoreUnavailable         503  store_unavailable: the database does not answer, with Retry-After
        `- StoreFull             507  store_full: it has no room
 
@@ -119,6 +121,12 @@ class RequestTimeout(ServiceError):
     retry = False
 
 
+class RateLimitExceeded(ServiceError):
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+
+
 class EngineCrashed(ServiceError):
     code = "engine_crashed"
     retry = False
@@ -136,6 +144,11 @@ class EngineUnavailable(ServiceError):
 
 class ShuttingDown(EngineUnavailable):
     code = "shutting_down"
+
+
+class Overloaded(ServiceError):
+    status = 503
+    code = "overloaded"
 
 
 class StoreUnavailable(ServiceError):

@@ -1,4 +1,5 @@
-"""What an engine says of one request, in order: Accepted, then deltas, then one Finished for each choice.
+"""What is said of one request, in order: Accepted, then deltas, then one Finished for each choice; before all of them
+Queued, any number of times, where it has to wait for the engine.
 
 Accepted comes before any token, so whatever can be refused is refused before response headers leave. A stream that ends
 without Finished has failed. `choice` counts the request's alternatives from 0; those of one request are interleaved.
@@ -25,6 +26,17 @@ class TokenLogprob:
     @property
     def text(self) -> str:
         return self.raw.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The request waits for its turn. No engine says so, it is said before one is asked.
+
+    position: 1 is the next. wait: seconds that it is expected to take, None as long as nothing was measured.
+    """
+
+    position: int
+    wait: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +125,4 @@ class Finished:
 
 
 Piece = ReasoningDelta | TextDelta | ToolCallStart | ToolCallDelta
-Event = Accepted | Echo | Tokens | Piece | Finished
+Event = Queued | Accepted | Echo | Tokens | Piece | Finished

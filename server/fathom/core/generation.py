@@ -8,6 +8,8 @@ from fathom.core.tenant import ANYONE, Caller
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
+Tier = Literal["priority", "default", "flex"]
+"""The band that a request waits in, the first one first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +179,4 @@ class GenerationRequest:
     timeout: float | None = None
     patient: bool = False
     caller: Caller = ANYONE
+    tier: Tier = "default"

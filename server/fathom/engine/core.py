@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.metrics.stats import SchedulerStats
 
 from fathom.core.engine import Trouble
 from fathom.core.errors import EngineCrashed, EngineUnavailable, StartupError
@@ -26,13 +27,19 @@ _ONE_LOOK = 1.0  # most seconds that one look may count: more, and it was this p
 
 
 class Steps:
-    """Counts the engine's steps. To vLLM it is a stat logger, told of each, also of one that only read a prompt."""
+    """Counts the engine's steps. To vLLM it is a stat logger, told of each, also of one that only read a prompt.
+
+    kv_usage: share of the KV cache that requests hold, as of the last step.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.kv_usage = 0.0
 
-    def record(self, *_: Any, **__: Any) -> None:
+    def record(self, scheduler_stats: SchedulerStats | None, *_: Any, **__: Any) -> None:
         self.count += 1
+        if scheduler_stats:
+            self.kv_usage = scheduler_stats.kv_cache_usage
 
     def log(self, *_: Any) -> None:
         pass
@@ -56,6 +63,11 @@ class Core:
         self._gone: str | None = None
         self._seen = 0
         self._looked, self._still = time.monotonic(), 0.0
+
+    @property
+    def kv_usage(self) -> float:
+        """Share of the KV cache that requests hold, 0 to 1, as of the last step."""
+        return self._steps.kv_usage
 
     async def up(self) -> AsyncLLM:
         """The engine, as soon as there is one that lives. Raises EngineUnavailable if none will come."""
@@ -91,6 +103,7 @@ class Core:
         except (EngineDeadError, TimeoutError) as error:
             raise StartupError(f"the engine did not come back: {error or 'it does nothing'}") from None
         self._looked, self._still = time.monotonic(), 0.0
+        self._steps.kv_usage = 0.0
         self._up.set()
 
     def give_up(self, reason: str) -> None:

@@ -116,7 +116,8 @@ def _with_settings(profile: Profile, settings: ReasoningSettings) -> Profile:
 
 
 def _card(settings: Settings, prepared: PreparedModel, profile: Profile, llm: "AsyncLLM", device: str) -> ModelCard:
-    cache, model = llm.vllm_config.cache_config, llm.model_config
+    config, model = llm.vllm_config, llm.model_config
+    cache = config.cache_config
     sampling = model.get_diff_sampling_param() | profile.sampling
     cached = 0 if model.attn_type == "encoder_only" else (cache.num_gpu_blocks or 0) * cache.block_size
     return ModelCard(
@@ -128,6 +129,7 @@ def _card(settings: Settings, prepared: PreparedModel, profile: Profile, llm: "A
         context_length=model.max_model_len,
         kv_cache_tokens=cached,
         created=int(time.time()),
+        max_num_seqs=config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size,
         adapters=tuple(settings.engine.lora),
         embeds=model.runner_type == "pooling",
         fills=profile.fim is not None,

@@ -7,12 +7,12 @@ from typing import Any
 
 from vllm import PoolingParams
 from vllm.exceptions import VLLMClientError
-from vllm.inputs.engine import tokens_input
+from vllm.inputs.engine import TokensInput, tokens_input
 from vllm.outputs import PoolingRequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from fathom.core.engine import Embedding, Tokenized
+from fathom.core.engine import Embedding, Prepared, Tokenized
 from fathom.core.errors import (
     BadRequest,
     ContextLengthExceeded,
@@ -22,6 +22,8 @@ from fathom.core.errors import (
 )
 from fathom.core.events import Event
 from fathom.core.generation import Chat, GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
+from fathom.core.tenant import EVERYONE, Tenant
+from fathom.engine.cache_salt import CacheSalts
 from fathom.engine.core import CRASHED_AGAIN
 from fathom.engine.loading import Loaded
 from fathom.telemetry import record
@@ -37,6 +39,7 @@ class Pooling:
         if lora:
             raise StartupError(f"{loaded.card.source} makes embeddings, and LoRA adapters are served for text only.")
         self.card, self.core = loaded.card, loaded.core
+        self._salts = CacheSalts()
         self._tokenizer: Any = loaded.core.llm.get_tokenizer()
         model = loaded.core.llm.model_config
         self._size: int = model.embedding_size
@@ -52,15 +55,19 @@ class Pooling:
                 f"{self.card.source} makes neither text nor embeddings (its tasks are {', '.join(tasks)}): "
                 "choose a model that does."
             )
-        await _pool(llm, "warm-up", self._encode(Text("Hello")), PoolingParams(task="embed", use_activation=True))
+        prompt = _input(self._encode(Text("Hello")))
+        await _pool(llm, "warm-up", prompt, PoolingParams(task="embed", use_activation=True))
 
-    def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+    async def prepare(self, request: GenerationRequest) -> Prepared:
         """Raises Unsupported, always."""
         raise Unsupported(
             f"{self.card.id!r} is an embedding model and makes no text: POST /v1/embeddings, or ask a server that "
             "serves a language model.",
             param="model",
         )
+
+    def stream(self, prepared: Prepared) -> AsyncGenerator[Event]:
+        raise AssertionError("nothing was prepared")
 
     async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
         if isinstance(prompt, Chat):
@@ -74,23 +81,25 @@ class Pooling:
         self._check(ids, "tokens")
         return self._decode(ids)
 
-    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
+    async def embed(
+        self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant = EVERYONE
+    ) -> Embedding:
         """The vector of one input; leaving it ends it in the engine. Raises ServiceError."""
         dimensions = self._shorter(dimensions)
         ids = await self._ids(prompt, "input")
         if len(ids) > self.card.context_length:
             raise _too_long(self.card.context_length, len(ids))
         params = PoolingParams(task="embed", dimensions=dimensions, use_activation=True)
-        output = await self._pool(request_id, ids, params)
+        output = await self._pool(request_id, _input(ids, self._salts.of(tenant)), params)
         return Embedding(tuple(output.outputs.data.float().tolist()), len(ids))
 
-    async def _pool(self, request_id: str, ids: Sequence[int], params: PoolingParams) -> PoolingRequestOutput:
+    async def _pool(self, request_id: str, prompt: TokensInput, params: PoolingParams) -> PoolingRequestOutput:
         """Over a crash of the engine, but not over two."""
         crashes = 0
         while True:
             llm = await self.core.up()
             try:
-                return await _pool(llm, request_id, ids, params)
+                return await _pool(llm, request_id, prompt, params)
             except EngineDeadError:
                 crashes += 1
                 record.add(crashes=1)
@@ -133,8 +142,11 @@ class Pooling:
                 raise BadRequest(f"{token_id} is no token of this model: its ids are 0 to {end - 1}.", param=param)
 
 
-async def _pool(llm: AsyncLLM, request_id: str, ids: Sequence[int], params: PoolingParams) -> PoolingRequestOutput:
-    prompt = tokens_input(prompt_token_ids=list(ids))
+def _input(ids: Sequence[int], salt: str | None = None) -> TokensInput:
+    return tokens_input(prompt_token_ids=list(ids), cache_salt=salt)
+
+
+async def _pool(llm: AsyncLLM, request_id: str, prompt: TokensInput, params: PoolingParams) -> PoolingRequestOutput:
     try:
         async with aclosing(llm.encode(prompt, params, request_id)) as outputs:
             output = await anext(outputs)  # a pooling request has one output

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from vllm import SamplingParams
 from vllm.exceptions import VLLMClientError
-from vllm.inputs.engine import tokens_input
+from vllm.inputs.engine import TokensInput
 from vllm.logprobs import PromptLogprobs
 from vllm.lora.request import LoRARequest
 from vllm.outputs import STREAM_FINISHED, RequestOutput
@@ -21,6 +21,9 @@ from fathom.engine.reader import TurnReader
 from fathom.engine.resuming import resumed
 from fathom.telemetry import metrics, record
 
+REFUSED = (VLLMClientError, ValueError)
+"""What vLLM raises for a request that it does not take."""
+
 _aborts: set[asyncio.Task[None]] = set()
 
 
@@ -29,13 +32,18 @@ class Run:
     the engine with it inside."""
 
     def __init__(
-        self, core: Core, request_id: str, ids: list[int], params: SamplingParams, lora: LoRARequest | None
+        self,
+        core: Core,
+        request_id: str,
+        prompt: TokensInput,
+        params: SamplingParams,
+        lora: LoRARequest | None,
     ) -> None:
         self.finished = False
         self.reason: FinishReason = "stop"
         self.cached_tokens = 0
         self.crashes = 0
-        self._core, self._id, self._ids, self._params, self._lora = core, request_id, ids, params, lora
+        self._core, self._id, self._prompt, self._params, self._lora = core, request_id, prompt, params, lora
         self._produced: list[int] = []
         self._llm: AsyncLLM
         self._queue: RequestOutputCollector
@@ -46,14 +54,13 @@ class Run:
         params = resumed(self._params, self._produced) if self._produced else self._params
         while True:
             self._llm = await self._core.up()
-            prompt = tokens_input(prompt_token_ids=self._ids)
             try:
-                self._queue = await self._llm.add_request(self._id, prompt, params, lora_request=self._lora)
+                self._queue = await self._llm.add_request(self._id, self._prompt, params, lora_request=self._lora)
                 return
             except EngineDeadError:  # it was not in there yet
                 continue
-            except (VLLMClientError, ValueError) as error:
-                raise BadRequest(str(error), param=getattr(error, "parameter", None)) from None
+            except REFUSED as error:
+                raise refusal(error) from None
 
     def leave(self) -> None:
         """It is aborted if the engine is not done with it. In a task: we may be in the middle of being cancelled."""
@@ -120,12 +127,17 @@ class Run:
                 raise ServiceError(f"The engine ended the request early: {other}.")
 
 
+def refusal(error: Exception) -> BadRequest:
+    """One of REFUSED, as the client is told."""
+    return BadRequest(str(error), param=getattr(error, "parameter", None))
+
+
 @asynccontextmanager
 async def running(
-    core: Core, request_id: str, ids: list[int], params: SamplingParams, lora: LoRARequest | None = None
+    core: Core, request_id: str, prompt: TokensInput, params: SamplingParams, lora: LoRARequest | None = None
 ) -> AsyncGenerator[Run]:
     """A request in the engine. It is aborted if the block is left before its end. Raises BadRequest."""
-    run = Run(core, request_id, ids, params, lora)
+    run = Run(core, request_id, prompt, params, lora)
     await run.begin()
     outcome = "aborted"  # what it is when nobody says otherwise: the client went away
     try:

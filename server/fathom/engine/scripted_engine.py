@@ -4,10 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
-from fathom.core.engine import Embedding, ModelCard, Phase, Progress, Tokenized, Trouble
+from fathom.core.engine import Embedding, ModelCard, Phase, Prepared, Progress, Tokenized, Trouble
 from fathom.core.errors import BadRequest, EngineUnavailable, Unsupported
 from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta
 from fathom.core.generation import Chat, GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
+from fathom.core.tenant import EVERYONE, Tenant
+
+_CONTEXT = 4096
 
 Script = Callable[[GenerationRequest], Iterable[Event | Exception]]
 
@@ -44,6 +47,7 @@ class ScriptedEngine:
     def __init__(self, script: Script = think_then_answer, *, delay: float = 0.0, model: str = "scripted") -> None:
         self.script, self.delay, self.model = script, delay, model
         self.embeds = self.fills = False
+        self.max_num_seqs = 256
         self.requests: list[GenerationRequest] = []
         self.running: set[str] = set()
         self.aborted: set[str] = set()
@@ -59,17 +63,23 @@ class ScriptedEngine:
             profile="plain",
             device="none",
             dtype="none",
-            context_length=4096,
+            context_length=_CONTEXT,
             kv_cache_tokens=65536,
             created=int(time.time()),
+            max_num_seqs=self.max_num_seqs,
             embeds=self.embeds,
             fills=self.fills,
         )
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+    async def prepare(self, request: GenerationRequest) -> Prepared:
+        """Of the prompt, each word is a token."""
         self.requests.append(request)
+        limit = request.sampling.max_tokens or _CONTEXT
+        return Prepared(request, len(text_of(request.prompt).split()), limit * request.n)
+
+    async def stream(self, prepared: Prepared) -> AsyncGenerator[Event]:
+        request, finished = prepared.request, False
         self.running.add(request.id)
-        finished = False
         try:
             for event in self.script(request):
                 await asyncio.sleep(self.delay)
@@ -94,12 +104,17 @@ class ScriptedEngine:
                 raise BadRequest(f"{token_id} is no token of this model.", param="tokens")
         return "".join(map(chr, ids))
 
-    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
+    async def embed(
+        self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant = EVERYONE
+    ) -> Embedding:
         """A unit vector that points where the length of the prompt says."""
         if not self.embeds:
             raise Unsupported("This server serves a model that makes no embeddings.", param="model")
         size, text = dimensions or 8, text_of(prompt)
         return Embedding(tuple(float(at == len(text) % size) for at in range(size)), len(text))
+
+    def kv_usage(self) -> float:
+        return 0.0
 
     def trouble(self) -> Trouble | None:
         return self.death

@@ -8,15 +8,16 @@ short time the server ends.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
-from fathom.core.engine import Embedding, Engine, ModelCard, Phase, Progress, Tokenized, Trouble
+from fathom.core.engine import Embedding, Engine, ModelCard, Phase, Prepared, Progress, Tokenized, Trouble
 from fathom.core.errors import EngineUnavailable, ShuttingDown, StartupError
 from fathom.core.events import Event
 from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
+from fathom.core.tenant import EVERYONE, Tenant
 from fathom.engine.crashes import Crashes
 from fathom.settings import EngineSettings
 from fathom.telemetry import metrics
@@ -95,11 +96,18 @@ class Supervisor:
         if self.phase is not Phase.FAILED:
             self._enter(Phase.STOPPED)
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+    async def prepare(self, request: GenerationRequest) -> Prepared:
         """Raises EngineUnavailable with the phase while the engine is not ready."""
-        async with aclosing(self._ready_engine().stream(request)) as events:
-            async for event in events:
-                yield event
+        return await self._ready_engine().prepare(request)
+
+    def stream(self, prepared: Prepared) -> AsyncGenerator[Event]:
+        """What was prepared is under way: it is neither refused because the server drains nor because the engine is
+        being started again, which it waits for. Raises EngineUnavailable if the engine has failed."""
+        return self._loaded_engine().stream(prepared)
+
+    def kv_usage(self) -> float:
+        """Share of the KV cache that requests hold, 0 to 1, as of the engine's last step."""
+        return self._engine.kv_usage()
 
     async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
         """What `stream` would read. Raises BadRequest, and EngineUnavailable before the first start is over."""
@@ -109,9 +117,11 @@ class Supervisor:
         """Raises BadRequest for an id that is no token, and EngineUnavailable before the first start is over."""
         return await self._loaded_engine().detokenize(ids)
 
-    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
+    async def embed(
+        self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant = EVERYONE
+    ) -> Embedding:
         """Raises Unsupported where the model makes no embeddings, and EngineUnavailable while it is not ready."""
-        return await self._ready_engine().embed(request_id, prompt, dimensions)
+        return await self._ready_engine().embed(request_id, prompt, dimensions, tenant)
 
     def serving(self) -> ModelCard:
         """The model's card. Raises EngineUnavailable while there is none."""

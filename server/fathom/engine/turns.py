@@ -12,17 +12,19 @@ from vllm.lora.request import LoRARequest
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from fathom.core.engine import Embedding, Tokenized
+from fathom.core.engine import Embedding, Prepared, Tokenized
 from fathom.core.errors import StartupError, Unsupported
-from fathom.core.events import Accepted, Echo, Event
+from fathom.core.events import Accepted, Echo, Event, Queued
 from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
 from fathom.core.merging import merge
+from fathom.core.tenant import EVERYONE, Tenant
+from fathom.engine.cache_salt import CacheSalts
 from fathom.engine.grammar_check import GrammarChecker, tokenizer_info
 from fathom.engine.loading import Loaded
 from fathom.engine.logprobs import token_logprob
 from fathom.engine.plan import Plan, Planner
 from fathom.engine.reader import TurnReader
-from fathom.engine.run import Run, running
+from fathom.engine.run import REFUSED, Run, refusal, running
 from fathom.engine.sampling import to_params
 
 _PARAGRAPH = "\n\n"
@@ -45,6 +47,7 @@ class Turns:
             tokenizer, loaded.profile, context_length=self.card.context_length, checker=self._checker
         )
         self._defaults: dict[str, Any] = dict(loaded.card.sampling)
+        self._salts = CacheSalts()
         self._adapters = {name: LoRARequest(name, at, path) for at, (name, path) in enumerate(lora.items(), start=1)}
 
     async def warm_up(self, llm: AsyncLLM) -> None:
@@ -54,9 +57,15 @@ class Turns:
         async for _ in llm.generate(prompt, params, "warm-up"):
             pass
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
-        """Raises BadRequest and its kin before Accepted, other ServiceErrors at any time."""
+    async def prepare(self, request: GenerationRequest) -> Prepared:
+        """Raises BadRequest and its kin."""
         plan = await self._planner.plan(request)
+        self._check(self._params(request, plan, 0))
+        return Prepared(request, len(plan.prompt.ids), plan.limit * request.n, plan)
+
+    async def stream(self, prepared: Prepared) -> AsyncGenerator[Event]:
+        """Raises ServiceError at any time."""
+        request, plan = prepared.request, prepared.plan
         async with AsyncExitStack() as stack:
             runs = [await stack.enter_async_context(self._first_leg(request, plan, at)) for at in range(request.n)]
             ids = plan.prompt.ids
@@ -78,7 +87,9 @@ class Turns:
         self._planner.renderer.check_ids(ids, "tokens")
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
-    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
+    async def embed(
+        self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant = EVERYONE
+    ) -> Embedding:
         raise Unsupported(
             f"{self.card.id} generates text and makes no embeddings. Serve an embedding model for that, for example "
             "with: fathom serve BAAI/bge-small-en-v1.5",
@@ -89,7 +100,7 @@ class Turns:
         """One choice from its first token to Finished."""
         async with aclosing(self._legs(request, plan, plan.readers[at], at, run)) as events:
             async for event in events:
-                yield event if at == 0 or isinstance(event, Accepted | Echo) else replace(event, choice=at)
+                yield event if at == 0 or isinstance(event, Queued | Accepted | Echo) else replace(event, choice=at)
 
     async def _legs(
         self, request: GenerationRequest, plan: Plan, reader: TurnReader, at: int, run: Run
@@ -113,7 +124,10 @@ class Turns:
             yield event
 
     def _first_leg(self, request: GenerationRequest, plan: Plan, at: int) -> AbstractAsyncContextManager[Run]:
-        params = to_params(
+        return self._running(f"{request.id}-{at}", plan.prompt.ids, self._params(request, plan, at), request)
+
+    def _params(self, request: GenerationRequest, plan: Plan, at: int) -> SamplingParams:
+        return to_params(
             request.sampling,
             self._defaults,
             limit=plan.limit,
@@ -122,7 +136,16 @@ class Turns:
             tag=plan.tag,
             echo=request.echo and at == 0,
         )
-        return self._running(f"{request.id}-{at}", plan.prompt.ids, params, request)
+
+    def _check(self, params: SamplingParams) -> None:
+        """What vLLM would refuse later: before its turn, a request can still be refused by status. Grammars are
+        checked already."""
+        config = self.core.llm.vllm_config
+        try:
+            params.verify(config.model_config, config.speculative_config, None, self._tokenizer)
+            params.update_from_tokenizer(self._tokenizer)
+        except REFUSED as error:
+            raise refusal(error) from None
 
     def _second_leg(
         self, request: GenerationRequest, plan: Plan, reader: TurnReader, at: int, left: int
@@ -135,7 +158,8 @@ class Turns:
     def _running(
         self, request_id: str, ids: list[int], params: SamplingParams, request: GenerationRequest
     ) -> AbstractAsyncContextManager[Run]:
-        return running(self.core, request_id, ids, params, self._adapters.get(request.adapter or ""))
+        prompt = tokens_input(prompt_token_ids=ids, cache_salt=self._salts.of(request.caller.tenant))
+        return running(self.core, request_id, prompt, params, self._adapters.get(request.adapter or ""))
 
     async def _echo(self, request: GenerationRequest, plan: Plan, run: Run) -> Echo:
         ids = plan.prompt.ids

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from fathom.core.engine import Embedding, ModelCard, Phase, Progress, Tokenized, Trouble
+from fathom.core.engine import Embedding, ModelCard, Phase, Prepared, Progress, Tokenized, Trouble
 from fathom.core.events import Event
 from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
+from fathom.core.tenant import EVERYONE, Tenant
 from fathom.engine.threads import in_daemon_thread
 from fathom.settings import Settings
 
@@ -41,8 +42,14 @@ class VllmEngine:
         await self._loaded.warm_up(self._loaded.core.llm)
         return self._loaded.card
 
-    def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
-        return self._model.stream(request)
+    async def prepare(self, request: GenerationRequest) -> Prepared:
+        return await self._model.prepare(request)
+
+    def stream(self, prepared: Prepared) -> AsyncGenerator[Event]:
+        return self._model.stream(prepared)
+
+    def kv_usage(self) -> float:
+        return self._model.core.kv_usage
 
     async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
         return await self._model.tokenize(prompt, reasoning)
@@ -50,8 +57,10 @@ class VllmEngine:
     async def detokenize(self, ids: Sequence[int]) -> str:
         return await self._model.detokenize(ids)
 
-    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
-        return await self._model.embed(request_id, prompt, dimensions)
+    async def embed(
+        self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant = EVERYONE
+    ) -> Embedding:
+        return await self._model.embed(request_id, prompt, dimensions, tenant)
 
     def trouble(self) -> Trouble | None:
         return self._model.core.trouble()

@@ -1,13 +1,15 @@
-"""The single path of embeddings: the inputs of a request, engine-ward at once, and metered."""
+"""The single path of embeddings: the inputs of a request, each in its turn to the engine, and metered."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from fathom.core.engine import Embedding
+from fathom.core.engine import Embedding, Prepared
 from fathom.core.errors import BadRequest, ServiceError
-from fathom.core.generation import Text, TokenIds
-from fathom.core.tenant import ANYONE, Caller
+from fathom.core.generation import GenerationRequest, Text, TokenIds
+from fathom.core.tenant import ANYONE, Caller, Tenant
+from fathom.serving.admission import Admission
 from fathom.serving.live import Live
 from fathom.settings import LimitSettings
 from fathom.telemetry import metrics, record
@@ -16,14 +18,19 @@ AT_ONCE = 64
 """Inputs of one request that are in the engine at a time: enough to fill its batches, too few to crowd others out."""
 
 
+_CHARACTERS_OF_A_TOKEN = 4  # about: the engine counts them when their turn has come
+
+
 class Embeds(Protocol):
-    async def embed(self, request_id: str, prompt: Text | TokenIds, dimensions: int | None) -> Embedding: ...
+    async def embed(
+        self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant
+    ) -> Embedding: ...
 
 
 class Embed(Live):
-    def __init__(self, engine: Embeds, limits: LimitSettings | None = None) -> None:
+    def __init__(self, engine: Embeds, admission: Admission, limits: LimitSettings | None = None) -> None:
         super().__init__(limits)
-        self._engine = engine
+        self._engine, self._admission = engine, admission
 
     async def __call__(
         self,
@@ -40,11 +47,13 @@ class Embed(Live):
         several says which, as in `input.3`.
         """
         outcome = "aborted"  # what it is when nobody says otherwise: the client went away
+        request = GenerationRequest(request_id, inputs[0], timeout=time_limit, caller=caller)
         with self.deadline(time_limit, patient=True) as deadline:
             try:
-                embeddings = await deadline.wait(lambda: self._all(request_id, inputs, dimensions))
+                self._admission.check(request)
+                embeddings = await deadline.wait(lambda: self._all(request, inputs, dimensions))
                 outcome = "stop"
-                _meter(embeddings)
+                _meter(embeddings, caller)
                 return embeddings
             except ServiceError as error:
                 outcome = error.code or error.type
@@ -52,14 +61,16 @@ class Embed(Live):
             finally:
                 record.note(outcome=outcome)
 
-    async def _all(self, request_id: str, inputs: Sequence[Text | TokenIds], dimensions: int | None) -> list[Embedding]:
+    async def _all(
+        self, request: GenerationRequest, inputs: Sequence[Text | TokenIds], dimensions: int | None
+    ) -> list[Embedding]:
         found: dict[int, Embedding] = {}
         waiting = enumerate(inputs)  # the workers share it: each takes the next one
 
         async def work() -> None:
             for at, prompt in waiting:
                 try:
-                    found[at] = await self._engine.embed(f"{request_id}-{at}", prompt, dimensions)
+                    found[at] = await self._one(replace(request, id=f"{request.id}-{at}"), prompt, dimensions)
                 except BadRequest as error:
                     if error.param == "input" and len(inputs) > 1:
                         error.param = f"input.{at}"
@@ -73,8 +84,20 @@ class Embed(Live):
             raise failures.exceptions[0] from None
         return [found[at] for at in range(len(inputs))]
 
+    async def _one(self, request: GenerationRequest, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
+        """What has begun is not refused for the rest of its inputs."""
+        patient = Prepared(replace(request, prompt=prompt, patient=True), _tokens(prompt), 0)
+        with self._admission.enter(patient) as entry:
+            await entry.wait()
+            return await self._engine.embed(request.id, prompt, dimensions, request.caller.tenant)
 
-def _meter(embeddings: Iterable[Embedding]) -> None:
+
+def _tokens(prompt: Text | TokenIds) -> int:
+    return len(prompt.ids) if isinstance(prompt, TokenIds) else len(prompt.text) // _CHARACTERS_OF_A_TOKEN + 1
+
+
+def _meter(embeddings: Iterable[Embedding], caller: Caller) -> None:
     tokens = sum(embedding.tokens for embedding in embeddings)
     metrics.PROMPT_TOKENS.labels(cached="false").inc(tokens)
+    metrics.TENANT_PROMPT_TOKENS.labels(tenant=metrics.tenant_label(caller.tenant.id)).inc(tokens)
     record.note(prompt_tokens=tokens)

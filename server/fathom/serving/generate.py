@@ -1,4 +1,4 @@
-"""The single generation path: every dialect's request goes through here, engine-ward and back, and is metered."""
+"""The single generation path: every dialect's request goes through here, to the engine and back, and is metered."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -6,50 +6,105 @@ from contextlib import aclosing
 from functools import partial
 from typing import Protocol
 
+from fathom.core.engine import Prepared
 from fathom.core.errors import ServiceError
-from fathom.core.events import Accepted, Echo, Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart
+from fathom.core.events import (
+    Accepted,
+    Echo,
+    Event,
+    Finished,
+    FinishReason,
+    Queued,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStart,
+)
 from fathom.core.generation import GenerationRequest
+from fathom.serving.admission import Admission, Entry
+from fathom.serving.deadline import Deadline
 from fathom.serving.live import Live
 from fathom.settings import LimitSettings
 from fathom.telemetry import metrics, record
 
+_BEFORE_TOKENS = (Accepted, Echo)
 
-class Streams(Protocol):
-    def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]: ...
+
+class Generates(Protocol):
+    async def prepare(self, request: GenerationRequest) -> Prepared: ...
+
+    def stream(self, prepared: Prepared) -> AsyncGenerator[Event]: ...
 
 
 class Generate(Live):
-    def __init__(self, engine: Streams, limits: LimitSettings | None = None) -> None:
+    """tell_every: seconds between two words on how long a request still has to wait."""
+
+    def __init__(
+        self,
+        engine: Generates,
+        admission: Admission,
+        limits: LimitSettings | None = None,
+        *,
+        tell_every: float = 10.0,
+    ) -> None:
         super().__init__(limits)
-        self._engine = engine
+        self._engine, self._admission, self._tell_every = engine, admission, tell_every
 
     async def __call__(self, request: GenerationRequest) -> AsyncGenerator[Event]:
-        """Events of one request, Accepted first. Closing the generator aborts it. Raises ServiceError."""
-        meter = _Meter()
-        with self.deadline(request.timeout, patient=request.patient) as deadline:
-            try:
-                async with aclosing(self._engine.stream(request)) as events:
+        """Events of one request: Queued while it has to wait, then Accepted and so on. Closing the generator ends it,
+        wherever it is. Raises ServiceError."""
+        with self.deadline(request.timeout, patient=request.patient) as deadline, _Meter(request, deadline) as meter:
+            self._admission.check(request)
+            prepared = await deadline.wait(lambda: self._engine.prepare(request))
+            with self._admission.enter(prepared) as entry:
+                while not entry.called:
+                    yield meter.queued(entry.forecast())
+                    await deadline.wait(lambda: entry.wait(self._tell_every))
+                meter.entered(entry)
+                async with aclosing(self._engine.stream(prepared)) as events:
                     step = partial(anext, events, None)
                     while event := await deadline.wait(step):
-                        if deadline.queued and not isinstance(event, (Accepted, Echo)):
-                            deadline.produces()
                         meter.see(event)
                         yield event
-            except ServiceError as error:
-                meter.outcome = error.code or error.type
-                raise
-            finally:
-                meter.close()
 
 
 class _Meter:
-    def __init__(self) -> None:
-        self.outcome = "aborted"  # what it is when nobody says otherwise: the client went away
+    def __init__(self, request: GenerationRequest, deadline: Deadline) -> None:
+        self._label, self._deadline = metrics.tenant_label(request.caller.tenant.id), deadline
+        self._entry: Entry
         self._began = time.perf_counter()
+        self._waited = self._produces = False
+        self._reason: FinishReason | None = None
         self._last: dict[int, float] = {}  # of each choice, when its last piece came
         self._answered: set[int] = set()
 
+    def __enter__(self) -> "_Meter":
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        outcome = self._reason or "aborted"  # what it is when nobody says otherwise: the client went away
+        record.note(outcome=error.code or error.type if isinstance(error, ServiceError) else outcome)
+
+    def queued(self, event: Queued) -> Queued:
+        """It has to wait. The record has what it was told first."""
+        if not self._waited:
+            self._waited = True
+            record.note(queue_position=event.position)
+            if event.wait is not None:
+                record.note(queue_expected_ms=round(event.wait * 1000))
+        return event
+
+    def entered(self, entry: Entry) -> None:
+        """Its turn has come."""
+        self._entry = entry
+        if self._waited:
+            record.note(queue_ms=round(entry.waited * 1000))
+
     def see(self, event: Event) -> None:
+        if not self._produces and not isinstance(event, _BEFORE_TOKENS):
+            self._produces = True
+            self._deadline.produces()
+            self._entry.read()
         match event:
             case Accepted(prompt_tokens):
                 record.add(prompt_tokens=prompt_tokens)
@@ -64,10 +119,8 @@ class _Meter:
             case Finished():
                 self._finish(event)
 
-    def close(self) -> None:
-        record.note(outcome=self.outcome)
-
     def _piece(self, choice: int) -> None:
+        self._entry.produce()
         now = time.perf_counter()
         if choice in self._last:
             metrics.INTER_TOKEN_LATENCY.observe(now - self._last[choice])
@@ -82,13 +135,19 @@ class _Meter:
             metrics.TIME_TO_FIRST_ANSWER_TOKEN.observe(time.perf_counter() - self._began)
 
     def _finish(self, event: Finished) -> None:
-        if self.outcome == "aborted":  # the prompt is counted once, with the first choice that ends
-            metrics.PROMPT_TOKENS.labels(cached="true").inc(event.cached_tokens)
-            metrics.PROMPT_TOKENS.labels(cached="false").inc(event.prompt_tokens - event.cached_tokens)
-            record.add(cached_tokens=event.cached_tokens)
-        self.outcome = event.reason
+        self._entry.finish(event)
+        if self._reason is None:  # the prompt is counted once, with the first choice that ends
+            self._count_prompt(event)
+        self._reason = event.reason
         metrics.COMPLETION_TOKENS.inc(event.completion_tokens)
+        metrics.TENANT_COMPLETION_TOKENS.labels(tenant=self._label).inc(event.completion_tokens)
         metrics.REASONING_TOKENS.inc(event.reasoning_tokens)
         metrics.REASONING_BUDGET_EXHAUSTED.inc(event.budget_exhausted)
         metrics.REASONING_TRUNCATED.inc(event.trace_cut)
         record.add(completion_tokens=event.completion_tokens, reasoning_tokens=event.reasoning_tokens)
+
+    def _count_prompt(self, event: Finished) -> None:
+        metrics.PROMPT_TOKENS.labels(cached="true").inc(event.cached_tokens)
+        metrics.PROMPT_TOKENS.labels(cached="false").inc(event.prompt_tokens - event.cached_tokens)
+        metrics.TENANT_PROMPT_TOKENS.labels(tenant=self._label).inc(event.prompt_tokens)
+        record.add(cached_tokens=event.cached_tokens)

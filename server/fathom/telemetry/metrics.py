@@ -40,6 +40,24 @@ REQUESTS_REPLAYED = Counter(
     "Generations that were carried over a crash of the engine, by how they ended.",
     ("outcome",),
 )
+QUEUE_REQUESTS = Gauge("fathom_queue_requests", "Requests that wait for the engine.", ("tier",))
+QUEUE_WAIT = Histogram(
+    "fathom_queue_wait_seconds",
+    "From a request's coming to its turn, also where that is at once.",
+    ("tier",),
+    buckets=_SECONDS,
+)
+PACE = Gauge(
+    "fathom_queue_pace",
+    "What the engine serves in a second while requests wait, in prompt tokens and twice its output.",
+)
+REQUESTS_REFUSED = Counter(
+    "fathom_requests_refused",
+    "Requests that were refused so that they need not wait, by what was full.",
+    ("reason", "code"),
+)
+TENANT_PROMPT_TOKENS = Counter("fathom_tenant_prompt_tokens", "Prompt tokens, by tenant.", ("tenant",))
+TENANT_COMPLETION_TOKENS = Counter("fathom_tenant_completion_tokens", "Generated tokens, by tenant.", ("tenant",))
 DEADLINES_EXCEEDED = Counter("fathom_deadlines_exceeded", "Requests that took too long, by whose limit.", ("limit",))
 STREAMS_UNREAD = Counter("fathom_streams_unread", "Streams that were closed because their client did not read them.")
 RESPONSES = Counter("fathom_responses", "Stored responses that ended here, by how.", ("ending",))
@@ -55,3 +73,16 @@ STORE_TRANSACTION = Histogram(
     buckets=_TOKEN_SECONDS,
 )
 STORE_ERRORS = Counter("fathom_store_errors", "Units of work that the database failed, by error code.", ("code",))
+
+MOST_TENANTS = 64
+"""Tenants that have a label of their own, the first ones that are seen; later ones are "other" together."""
+
+_tenants: set[str] = set()
+
+
+def tenant_label(tenant_id: str) -> str:
+    if tenant_id not in _tenants:
+        if len(_tenants) == MOST_TENANTS:
+            return "other"
+        _tenants.add(tenant_id)
+    return tenant_id

@@ -53,7 +53,7 @@ async def test_a_good_start_tells_its_phases_and_streams():
     await settled(supervisor)
     assert told.phases == [Phase.WARMING, Phase.READY]
     assert len(told.ready) == 1
-    assert len([event async for event in supervisor.stream(REQUEST)]) == 6
+    assert len([event async for event in supervisor.stream(await supervisor.prepare(REQUEST))]) == 6
     await supervisor.stop()
     assert supervisor.phase is Phase.STOPPED
 
@@ -70,7 +70,7 @@ async def test_a_failed_start_is_told_once_with_its_reason():
     assert told.failed == ["no weights"]
     assert told.ready == []
     with pytest.raises(EngineUnavailable, match="no weights"):
-        await anext(supervisor.stream(REQUEST))
+        await supervisor.prepare(REQUEST)
     await supervisor.stop()
     assert supervisor.phase is Phase.FAILED
 
@@ -99,13 +99,13 @@ async def test_an_engine_that_is_lost_is_started_again_and_its_streams_go_on(how
     supervisor.begin()
     await settled(supervisor)
     before = counted("fathom_engine_restarts_total", reason=how)
-    stream = supervisor.stream(REQUEST)
+    stream = supervisor.stream(await supervisor.prepare(REQUEST))
     await anext(stream)
     engine.death, engine.restart_delay = Trouble(how, "a reason"), 0.05
     await in_phase(supervisor, Phase.RESTARTING)
     assert not supervisor.ready
     with pytest.raises(EngineUnavailable, match="being started again") as refused:
-        await anext(supervisor.stream(GenerationRequest("r2", REQUEST.prompt)))
+        await supervisor.prepare(GenerationRequest("r2", REQUEST.prompt))
     assert refused.value.retry_after
     assert (await supervisor.tokenize(REQUEST.prompt, REQUEST.reasoning)).ids
     assert len([event async for event in stream]) == 5
@@ -143,7 +143,7 @@ async def test_too_many_crashes_end_it_with_one_line_and_fail_what_waits(most, q
     supervisor = Supervisor(engine, told.hooks, EngineSettings(restarts=most))
     supervisor.begin()
     await settled(supervisor)
-    stream = supervisor.stream(REQUEST)
+    stream = supervisor.stream(await supervisor.prepare(REQUEST))
     await anext(stream)
     for _ in range(most):
         engine.death = Trouble("died", "signal 9")
@@ -166,12 +166,12 @@ async def test_draining_refuses_what_is_new_and_lets_live_streams_go_on_also_ove
     supervisor = Supervisor(engine, Hooks.none())
     supervisor.begin()
     await settled(supervisor)
-    stream = supervisor.stream(REQUEST)
+    stream = supervisor.stream(await supervisor.prepare(REQUEST))
     await anext(stream)
     supervisor.drain()
     assert supervisor.phase is Phase.DRAINING
     with pytest.raises(ShuttingDown) as refused:
-        await anext(supervisor.stream(GenerationRequest("r2", REQUEST.prompt)))
+        await supervisor.prepare(GenerationRequest("r2", REQUEST.prompt))
     assert refused.value.retry_after
     engine.death = Trouble("died", "signal 9")
     assert len([event async for event in stream]) == 5
@@ -183,7 +183,7 @@ async def test_draining_refuses_what_is_new_and_lets_live_streams_go_on_also_ove
 async def test_before_it_is_ready_requests_are_refused_with_a_time_to_come_back():
     supervisor = Supervisor(ScriptedEngine(), Hooks.none())
     with pytest.raises(EngineUnavailable) as refused:
-        await anext(supervisor.stream(REQUEST))
+        await supervisor.prepare(REQUEST)
     assert refused.value.retry_after
     with pytest.raises(EngineUnavailable):
         supervisor.serving()
@@ -194,7 +194,7 @@ async def test_closing_a_stream_closes_the_engines():
     supervisor = Supervisor(engine, Hooks.none())
     supervisor.begin()
     await settled(supervisor)
-    stream = supervisor.stream(REQUEST)
+    stream = supervisor.stream(await supervisor.prepare(REQUEST))
     await anext(stream)
     await stream.aclose()
     assert engine.aborted == {"r1"}

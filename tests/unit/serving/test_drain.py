@@ -51,7 +51,7 @@ async def test_from_its_first_moment_nothing_new_is_taken(supervisor):
     assert drain.leaving
     assert supervisor.phase is Phase.DRAINING
     with pytest.raises(ShuttingDown) as refused:
-        await anext(supervisor.stream(REQUEST))
+        await supervisor.prepare(REQUEST)
     assert refused.value.retry_after
     work.live = 0
     await draining

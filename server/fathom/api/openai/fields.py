@@ -6,6 +6,7 @@ to_sampling(body, max_tokens=, logprobs=)  -> Sampling
 structure_of(body)                         -> Structure | None, from response_format or structured_outputs
 response_structure(response_format)        -> Structure | None
 to_structure(structured_outputs)           -> Structure | None
+tier_of(service_tier)                      -> Tier
 TokenId, MOST_CHOICES                      bounds that other requests need, too
 UnsupportedSampling, UNSUPPORTED           vLLM's fields that we know and refuse, and what passes, for `refuse`
 """
@@ -17,12 +18,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fathom.api.fields import encodable as encodable
 from fathom.core.errors import BadRequest
-from fathom.core.generation import Sampling, Structure
+from fathom.core.generation import Sampling, Structure, Tier
 
 INT64 = 2**63
 MOST_CHOICES = 128
 """Choices of one request, over all its prompts."""
 
+_TIERS: dict[str, Tier] = {"flex": "flex", "priority": "priority", "fast": "priority", "ultrafast": "priority"}
 _MOST_STOPS = 4
 _MOST_WORDS = 64
 
@@ -143,6 +145,11 @@ UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "skip_special_tokens": (True,),
 }
 """With the values that ask for nothing."""
+
+
+def tier_of(asked: str | None) -> Tier:
+    """Of OpenAI's names, those that ask for no other speed than the usual are the default."""
+    return _TIERS.get(asked or "", "default")
 
 
 def to_sampling(body: SamplingOptions, *, max_tokens: int | None, logprobs: int | None) -> Sampling:

@@ -6,6 +6,7 @@ from contextlib import aclosing, suppress
 
 from fathom.core.clock import now
 from fathom.core.errors import BadRequest, NotFound, ShuttingDown, StoreUnavailable
+from fathom.core.events import Queued
 from fathom.core.tenant import Tenant
 from fathom.serving.generate import Generate
 from fathom.serving.responses.draft import Dialect, Draft, Frame, Json
@@ -91,11 +92,13 @@ class Responses:
         async with self._database.reading() as work:
             return await work.responses.items(tenant.id, ids)
 
-    async def begin(self, draft: Draft) -> Run:
-        """Make it now. Returns once the engine has accepted it and its row is stored."""
+    async def begin(self, draft: Draft) -> AsyncGenerator[Queued | Run]:
+        """Make it now: how it stands as long as it waits, then its run. That is when the engine has accepted it and its
+        row is stored; of one that nobody waited for so long, nothing is kept."""
         events = self._generate(draft.generation)
         try:
-            accepted = await anext(events)
+            while isinstance(accepted := await anext(events), Queued):
+                yield accepted
             run = Run(draft.id, draft.tenant, draft.transcript, background=False)
             run.open([*draft.transcript.created(), *draft.transcript.started(), *draft.transcript.take(accepted)])
             await self._add(draft, "in_progress", self._owner, run.unsaved())
@@ -105,7 +108,7 @@ class Responses:
         run.saved(run.mark, begun=True)
         self._recorder.watch(run)
         run.start(events, self._recorder.tell)
-        return run
+        yield run
 
     async def enqueue(self, draft: Draft) -> None:
         """Make it when its turn comes. Returns once its row is stored. Raises ShuttingDown."""

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator
 
+from fathom.core.engine import Prepared
 from fathom.core.errors import EngineUnavailable, Unauthenticated
 from fathom.core.events import Accepted, Event, Finished, ReasoningDelta, TextDelta
 from fathom.core.generation import GenerationRequest, Text
@@ -46,9 +47,13 @@ class Speaker:
             raise Unauthenticated(f"{key} is closed.")
         return Caller(Tenant(tenant), key)
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+    async def prepare(self, request: GenerationRequest) -> Prepared:
         if not self.ready:
             raise EngineUnavailable("The engine is not ready.")
+        return Prepared(request, 1, 100)
+
+    async def stream(self, prepared: Prepared) -> AsyncGenerator[Event]:
+        request = prepared.request
         assert isinstance(request.prompt, Text)
         id = request.id.partition("-")[0]
         self.asked[request.id], self.callers[request.id] = request.prompt.text, request.caller

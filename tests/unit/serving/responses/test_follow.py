@@ -6,7 +6,7 @@ import pytest
 from fathom.core.errors import ShuttingDown, StoreUnavailable
 from fathom.core.tenant import EVERYONE
 
-from tests.unit.serving.responses.waiting import soon
+from tests.unit.serving.responses.waiting import begun, soon
 from tests.unit.serving.responses.words import draft, told, until_word
 
 
@@ -44,7 +44,7 @@ async def test_a_stream_goes_on_behind_any_number(responses, speaker, after):
 
 async def test_a_trace_that_is_not_kept_is_told_to_nobody_later(responses, speaker):
     one = draft()
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     speaker.think(one.id, "hmm")
     speaker.say(one.id, "one")
     frames = run.frames()
@@ -61,7 +61,7 @@ async def test_a_trace_that_is_not_kept_is_told_to_nobody_later(responses, speak
 async def test_another_server_can_be_asked_while_one_makes_it(serve, speaker):
     async with serve("one") as maker, serve("two", background_slots=1) as other:
         one = draft()
-        run = await maker.begin(one)
+        run = await begun(maker, one)
         frames = other.follow(EVERYONE, one.id, -1)
         speaker.say(one.id, "one")
         assert told(await until_word(frames, "one")) == ["created", "started", "one"]

@@ -8,7 +8,7 @@ from fathom.core.errors import BadRequest, EngineUnavailable
 from fathom.core.tenant import EVERYONE, Caller
 from fathom.serving.responses import queue
 
-from tests.unit.serving.responses.waiting import never, soon
+from tests.unit.serving.responses.waiting import begun, never, soon
 from tests.unit.serving.responses.words import WordsDialect, draft
 
 
@@ -54,7 +54,7 @@ async def test_a_slot_that_is_free_is_taken_at_once(serve, speaker, monkeypatch)
 
 async def test_foreground_responses_take_no_slot(serve, speaker):
     async with serve(background_slots=1) as responses:
-        await responses.begin(draft())
+        await begun(responses, draft())
         [id] = await enqueue(responses, 1)
         await soon(lambda: id in speaker.running, "it runs")
 
@@ -101,7 +101,7 @@ async def test_one_that_can_no_longer_be_made_fails_with_the_reason(responses, s
 
 async def test_it_goes_on_from_its_conversation(responses, speaker):
     first = draft("hello")
-    run = await responses.begin(first)
+    run = await begun(responses, first)
     speaker.say(first.id, "one")
     speaker.end(first.id)
     await run.done()
@@ -113,7 +113,7 @@ async def test_it_goes_on_from_its_conversation(responses, speaker):
 
 async def test_one_whose_conversation_was_deleted_while_it_waited_fails(responses, speaker):
     first = draft()
-    run = await responses.begin(first)
+    run = await begun(responses, first)
     speaker.end(first.id)
     await run.done()
     speaker.ready = False

@@ -14,7 +14,7 @@ from fathom.serving.responses.run import Run
 from tests.unit.serving.responses.speaker import END
 from tests.unit.serving.responses.test_recorder import stored_events
 from tests.unit.serving.responses.test_upkeep import GHOST, becomes, leave_behind
-from tests.unit.serving.responses.waiting import never, soon
+from tests.unit.serving.responses.waiting import begun, never, soon
 from tests.unit.serving.responses.words import Words, WordsDialect, draft, told
 
 
@@ -59,7 +59,7 @@ async def test_a_run_that_is_stopped_behind_its_end_has_one_end():
 async def test_an_end_that_is_not_stored_is_not_read(responses, monkeypatch):
     monkeypatch.setattr(responses, "_generate", cleans_up_for_long)
     one = draft()
-    await responses.begin(one)
+    await begun(responses, one)
     await soon(lambda: one.transcript.terminal, "its end is made")
     await never(responses.get(EVERYONE, one.id), "an end that is in no store was read")
 
@@ -88,7 +88,7 @@ async def test_a_commit_without_an_answer_is_no_loss(responses, speaker, databas
         raise StoreUnavailable("The connection broke behind the commit.")
 
     one = draft()
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     for say in (lambda: speaker.say(one.id, "one"), lambda: speaker.end(one.id)):
         back = transactions(unanswered)
         say()
@@ -112,7 +112,7 @@ async def test_a_server_that_stops_while_an_end_is_committed_tells_that_end(serv
 
     async with serve() as responses:
         one = draft()
-        run = await responses.begin(one)
+        run = await begun(responses, one)
         await asyncio.sleep(0.1)
         transactions(slow_to_answer)
         speaker.end(one.id)
@@ -129,7 +129,7 @@ async def test_a_store_that_hangs_keeps_nobody_waiting(responses, speaker, trans
         yield
 
     drafts = [draft() for _ in range(5)]
-    runs = [await responses.begin(each) for each in drafts]
+    runs = [await begun(responses, each) for each in drafts]
     transactions(hanging)
     for each in drafts:
         speaker.end(each.id)
@@ -172,7 +172,7 @@ async def test_cancelling_one_that_goes_back_to_the_queue_ends_it(responses, spe
 
 async def test_what_has_not_ended_cannot_be_gone_on_from(responses, speaker):
     one = draft()
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     with pytest.raises(BadRequest, match="has not ended"):
         await responses.conversation(EVERYONE, one.id)
     speaker.end(one.id)

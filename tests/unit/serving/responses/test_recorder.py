@@ -11,7 +11,7 @@ from fathom.serving.responses import recorder
 from fathom.serving.responses.ending import end
 from fathom.serving.responses.run import SURPRISE
 
-from tests.unit.serving.responses.waiting import never, soon
+from tests.unit.serving.responses.waiting import begun, never, soon
 from tests.unit.serving.responses.words import Words, WordsDialect, draft, told, until_word
 
 
@@ -39,7 +39,7 @@ async def stored_events(database, id):
 
 async def test_every_word_is_stored_once_and_in_order(responses, speaker, database):
     one, chance = draft(), random.Random(4)
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     for word in range(200):
         speaker.say(one.id, str(word))
         await asyncio.sleep(chance.choice((0, 0, 0.0005, 0.002)))
@@ -64,7 +64,7 @@ async def test_the_first_word_of_a_background_response_is_not_kept_waiting(serve
 
 async def test_an_end_waits_for_a_store_that_comes_back(responses, speaker, away):
     one = draft()
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     back = away()
     speaker.say(one.id, "one")
     speaker.end(one.id)
@@ -80,7 +80,7 @@ async def test_a_client_is_told_when_the_end_cannot_be_stored_and_it_is_stored_l
 ):
     monkeypatch.setattr(recorder, "PATIENCE", 0.1)
     one = draft()
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     back = away()
     speaker.say(one.id, "one")
     speaker.end(one.id)
@@ -106,7 +106,7 @@ async def is_completed(responses, id):
 async def test_what_cannot_be_stored_is_not_made(responses, speaker, away):
     one, back = draft(), away()
     with pytest.raises(StoreUnavailable):
-        await responses.begin(one)
+        await begun(responses, one)
     assert (speaker.running, speaker.aborted) == ([], [one.id])
     with pytest.raises(StoreUnavailable):
         await responses.enqueue(draft(queued=True))
@@ -117,7 +117,7 @@ async def test_what_cannot_be_stored_is_not_made(responses, speaker, away):
 
 async def test_a_row_that_another_ended_keeps_its_end(responses, speaker, database):
     one = draft()
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     async with database.reading() as work:
         stored = await work.responses.get(EVERYONE.id, one.id)
     assert await end(database, WordsDialect(), stored, Words.cancel, 1 << 50, None)
@@ -139,7 +139,7 @@ class Nameless(Words):
 async def test_a_fault_of_ours_costs_the_response_that_has_it_and_not_those_beside_it(responses, speaker):
     good, bad = draft(), draft()
     object.__setattr__(bad, "transcript", Nameless(bad.id))
-    runs = [await responses.begin(one) for one in (good, bad)]
+    runs = [await begun(responses, one) for one in (good, bad)]
     for one in (good, bad):
         speaker.say(one.id, "one")
         speaker.end(one.id)

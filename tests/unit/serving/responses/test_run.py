@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from fathom.core.engine import Prepared
 from fathom.core.errors import EngineUnavailable, NotFound, ServiceError, StoreUnavailable
 from fathom.core.generation import GenerationRequest, Text
 from fathom.serving.responses.run import SURPRISE, Run
@@ -35,7 +36,7 @@ def started(speaker: Speaker, *, background: bool) -> Run:
     words = Words(ID)
     run = Run(ID, "default", words, background=background)
     run.open(words.created() + words.started())
-    run.start(speaker.stream(GenerationRequest(ID, Text("hi"))), lambda: None)
+    run.start(speaker.stream(Prepared(GenerationRequest(ID, Text("hi")), 1, 100)), lambda: None)
     return run
 
 

@@ -6,7 +6,7 @@ import pytest
 from fathom.core.errors import BadRequest, EngineUnavailable, NotFound, ShuttingDown
 from fathom.core.tenant import EVERYONE, Tenant
 
-from tests.unit.serving.responses.waiting import never, soon
+from tests.unit.serving.responses.waiting import begun, never, soon
 from tests.unit.serving.responses.words import draft, told, until_word
 
 OTHER = Tenant("other")
@@ -23,7 +23,7 @@ async def status(responses, id):
 async def finished(responses, speaker, *words, **of):
     """The id of a response that has ended."""
     one = draft(**of)
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     speaker.say(one.id, *words)
     speaker.end(one.id)
     await run.done()
@@ -43,7 +43,7 @@ async def test_what_was_made_can_be_read_later(responses, speaker):
 
 async def test_its_row_is_there_before_its_first_frame(responses, speaker, database):
     one = draft()
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     async with database.reading() as work:
         stored = await work.responses.get(EVERYONE.id, one.id)
     assert (stored.status, stored.background, stored.begun) == ("in_progress", False, True)
@@ -54,7 +54,7 @@ async def test_its_row_is_there_before_its_first_frame(responses, speaker, datab
 
 async def test_while_it_runs_it_is_read_as_it_is(responses, speaker):
     one = draft()
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     speaker.say(one.id, "one")
     await until_word(run.follow(), "one")
     body = await responses.get(EVERYONE, one.id)
@@ -65,7 +65,7 @@ async def test_what_the_engine_refuses_is_not_stored(responses, speaker):
     speaker.ready = False
     one = draft()
     with pytest.raises(EngineUnavailable):
-        await responses.begin(one)
+        await begun(responses, one)
     with pytest.raises(NotFound):
         await responses.get(EVERYONE, one.id)
 
@@ -81,7 +81,7 @@ async def test_a_server_that_leaves_takes_nothing_into_the_queue(responses, spea
 
 async def test_a_stream_that_is_left_ends_as_cancelled(responses, speaker):
     one = draft()
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     speaker.say(one.id, "one")
     frames = run.frames()
     await until_word(frames, "one")
@@ -151,7 +151,7 @@ async def test_a_deleted_response_is_gone_with_its_items(responses, speaker, dat
 
 async def test_one_that_is_deleted_while_it_runs_is_ended(responses, speaker):
     one = draft()
-    run = await responses.begin(one)
+    run = await begun(responses, one)
     speaker.say(one.id, "one")
     frames = run.frames()
     await until_word(frames, "one")
@@ -186,7 +186,7 @@ async def test_a_queued_one_that_is_deleted_never_runs(responses, speaker):
 async def test_another_tenant_sees_nothing(responses, speaker):
     id = await finished(responses, speaker)
     running = draft()
-    run = await responses.begin(running)
+    run = await begun(responses, running)
     for each in (id, running.id, "resp_missing"):
         for act in (responses.get, responses.cancel, responses.delete, responses.input_items, responses.exists):
             with pytest.raises(NotFound) as raised:
@@ -229,7 +229,7 @@ async def test_a_client_that_leaves_while_its_row_is_written_leaves_no_row_that_
     for moment in range(12):
         one = draft()
         ids.append(one.id)
-        beginnings.append(asyncio.ensure_future(responses.begin(one)))
+        beginnings.append(asyncio.ensure_future(begun(responses, one)))
         for _ in range(moment):
             await asyncio.sleep(0.0003)
         if not beginnings[-1].cancel():
@@ -248,7 +248,7 @@ async def all_ended(database, ids):
 async def test_a_server_that_stops_ends_what_was_seen_and_leaves_the_rest_to_the_next(serve, speaker):
     seen, unseen, foreground = draft(queued=True), draft(queued=True), draft()
     async with serve("one") as responses:
-        await responses.begin(foreground)
+        await begun(responses, foreground)
         await responses.enqueue(seen)
         await responses.enqueue(unseen)
         speaker.say(seen.id, "one")

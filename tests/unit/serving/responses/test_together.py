@@ -9,7 +9,7 @@ from fathom.core.errors import EngineUnavailable, NotFound, ServiceError, StoreU
 from fathom.core.tenant import EVERYONE
 
 from tests.failing_store import failing_store
-from tests.unit.serving.responses.waiting import soon
+from tests.unit.serving.responses.waiting import begun, soon
 from tests.unit.serving.responses.words import draft, told
 
 ENDS = {"completed", "failed", "cancelled"}
@@ -32,7 +32,7 @@ class Life:
             self.gone = self.gone or self.told is None
 
     async def run(self):
-        run = await self.server.begin(self.draft)
+        run = await begun(self.server, self.draft)
         self.told = "begun"
         talk = asyncio.create_task(self.talk())
         async for frame in run.frames():

@@ -15,7 +15,7 @@ from fathom.serving.responses.upkeep import Upkeep
 from fathom.serving.server_id import ended_here, server_id
 from fathom.store.responses import StoredResponse
 
-from tests.unit.serving.responses.waiting import never, soon
+from tests.unit.serving.responses.waiting import begun, never, soon
 from tests.unit.serving.responses.words import WordsDialect, draft, told, until_word
 
 GHOST = "elsewhere/7/1.00"
@@ -120,7 +120,7 @@ async def test_servers_side_by_side_leave_each_other_alone(serve, speaker, monke
     monkeypatch.setattr(upkeep, "LEASE", 0.6)
     async with serve("one") as one, serve("two") as two:
         mine, yours = draft(), draft()
-        runs = [await one.begin(mine), await two.begin(yours)]
+        runs = [await begun(one, mine), await begun(two, yours)]
         await asyncio.sleep(1)
         for each in (mine, yours):
             speaker.end(each.id)
@@ -232,7 +232,7 @@ async def test_old_responses_are_forgotten_and_unfinished_ones_never(database, s
 async def test_a_conversation_lives_as_long_as_its_newest_turn(serve, speaker, monkeypatch):
     async def ended(responses, **of):
         one = draft(**of)
-        run = await responses.begin(one)
+        run = await begun(responses, one)
         speaker.end(one.id)
         await run.done()
         return one.id

@@ -1,6 +1,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from inspect import isawaitable
+
+from fathom.core.events import Queued
+from fathom.serving.responses.draft import Draft
+from fathom.serving.responses.run import Run
+from fathom.serving.responses.service import Responses
+
+
+async def begun(responses: Responses, draft: Draft) -> Run:
+    """Once it is made."""
+    async with aclosing(responses.begin(draft)) as told:
+        async for each in told:
+            run = each
+    assert not isinstance(run, Queued)
+    return run
 
 
 async def soon(condition: Callable[[], object], what: str) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
+from fathom.api import sse
 from fathom.api.anthropic.messages.blocks import Block, Blocks, signature
 from fathom.api.anthropic.messages.schemas import MessagesRequest
 from fathom.api.anthropic.messages.translate import TIER, ending, envelope, usage
-from fathom.core.events import Accepted, Echo, Event, Finished, Piece, Tokens
+from fathom.core.events import Accepted, Echo, Event, Finished, Piece, Queued, Tokens
 from fathom.serving.sealing import Seals
 
 _encode = msgspec.json.encode
@@ -58,6 +59,8 @@ class MessageStream:
                 return self._begin(event)
             case Finished():
                 return self._end(event)
+            case Queued():
+                return sse.queued(event)
             case Echo() | Tokens():
                 return b""
             case piece:

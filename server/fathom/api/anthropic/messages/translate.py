@@ -9,7 +9,7 @@ from fathom.api.anthropic.messages.prompt import chat_prompt
 from fathom.api.anthropic.messages.schemas import MessagesRequest, OutputConfig, PromptRequest
 from fathom.api.fields import refuse
 from fathom.core.errors import Unsupported
-from fathom.core.events import Accepted, Echo, Event, Finished, Tokens
+from fathom.core.events import Accepted, Echo, Event, Finished, Queued, Tokens
 from fathom.core.generation import GenerationRequest, ReasoningControl, Sampling, Structure
 from fathom.serving.sealing import Seals
 
@@ -69,7 +69,7 @@ async def to_message(
             match event:
                 case Finished():
                     finished = event
-                case Accepted() | Echo() | Tokens():
+                case Queued() | Accepted() | Echo() | Tokens():
                     pass
                 case piece:
                     blocks.take(piece)

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from fathom.api.openai import controls, shared
+from fathom.api import sse
+from fathom.api.openai import controls, fields, shared
 from fathom.api.openai.chat.schemas import ChatRequest
 from fathom.api.openai.chat.translate import INLINE_BEGIN, INLINE_END, TRACE_KEYS, ending, logprobs_body
 from fathom.core.events import (
@@ -19,6 +20,7 @@ from fathom.core.events import (
     Echo,
     Event,
     Finished,
+    Queued,
     ReasoningDelta,
     TextDelta,
     TokenLogprob,
@@ -32,9 +34,9 @@ _NULL = b"null"
 
 
 class ChatStream:
-    """Events to frames of one streamed completion. `fields`: the setting reasoning.fields."""
+    """Events to frames of one streamed completion. `trace`: the setting reasoning.fields."""
 
-    def __init__(self, body: ChatRequest, completion_id: str, fields: str) -> None:
+    def __init__(self, body: ChatRequest, completion_id: str, trace: str) -> None:
         self._show_trace = controls.visible(body)
         self._with_logprobs, self._with_ids = bool(body.logprobs), bool(body.return_token_ids)
         self._with_usage = body.wants_usage
@@ -46,10 +48,10 @@ class ChatStream:
             "model": body.model,
         }
         if body.service_tier:
-            head["service_tier"] = "default"
+            head["service_tier"] = fields.tier_of(body.service_tier)
         self.head = b"data: " + _encode(head)[:-1]
         self.tail = (b',"usage":null' if self._with_usage else b"") + b"}\n\n"
-        self._choices = [_ChoiceFrames(self, at, fields) for at in range(body.choices)]
+        self._choices = [_ChoiceFrames(self, at, trace) for at in range(body.choices)]
 
     async def frames(self, events: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
         async with aclosing(events):
@@ -78,6 +80,8 @@ class ChatStream:
                 return self._choices[event.choice].tokens(event)
             case Finished():
                 return self._end(event)
+            case Queued():
+                return sse.queued(event)
             case Echo():
                 return b""
 
@@ -103,11 +107,11 @@ class ChatStream:
 class _ChoiceFrames:
     """The frames of one choice."""
 
-    def __init__(self, stream: ChatStream, index: int, fields: str) -> None:
+    def __init__(self, stream: ChatStream, index: int, trace: str) -> None:
         self._stream = stream
         self._before = stream.head + b',"choices":[{"index":%d,"delta":{' % index
         self._after = b'},"logprobs":null,"finish_reason":null}]' + stream.tail
-        self._trace_keys = [_encode(key) + b":" for key in TRACE_KEYS[fields]]
+        self._trace_keys = [_encode(key) + b":" for key in TRACE_KEYS[trace]]
         self._inline_open = False
 
     def role(self, extra: bytes) -> bytes:

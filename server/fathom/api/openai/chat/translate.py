@@ -9,11 +9,14 @@ from typing import Any
 from fathom.api.openai import controls, fields, shared
 from fathom.api.openai.chat.prompt import chat_prompt
 from fathom.api.openai.chat.schemas import ChatRequest
+from fathom.api.openai.fields import tier_of
 from fathom.core.errors import BadRequest
 from fathom.core.events import (
     Accepted,
+    Echo,
     Event,
     Finished,
+    Queued,
     ReasoningDelta,
     TextDelta,
     TokenLogprob,
@@ -51,6 +54,7 @@ def to_generation(body: ChatRequest, request_id: str, adapter: str | None) -> Ge
         adapter=adapter,
         n=body.choices,
         token_ids=bool(body.return_token_ids),
+        tier=tier_of(body.service_tier),
     )
 
 
@@ -64,8 +68,8 @@ async def to_completion(
         async for event in events:
             if isinstance(event, Accepted):
                 prompt_ids = event.prompt_ids
-            else:
-                choices[event.choice].take(event)  # type: ignore[union-attr]
+            elif not isinstance(event, Queued | Echo):
+                choices[event.choice].take(event)
     completion = {
         "id": completion_id,
         "object": "chat.completion",
@@ -75,7 +79,7 @@ async def to_completion(
         "usage": shared.usage([choice.finished for choice in choices if choice.finished]),
     }
     if body.service_tier:
-        completion["service_tier"] = "default"
+        completion["service_tier"] = tier_of(body.service_tier)
     if prompt_ids is not None:
         completion["prompt_token_ids"] = prompt_ids
     return completion

@@ -7,7 +7,7 @@ from typing import Any
 from fathom.api.openai import shared
 from fathom.api.openai.completions.logprobs import LISTS, Lists, legacy
 from fathom.api.openai.completions.schemas import CompletionRequest
-from fathom.core.events import Accepted, Echo, Event, Finished, FinishReason, TextDelta, TokenLogprob, Tokens
+from fathom.core.events import Accepted, Echo, Event, Finished, FinishReason, Queued, TextDelta, TokenLogprob, Tokens
 
 Piece = dict[str, Any]
 
@@ -18,6 +18,7 @@ class Choices:
     def __init__(self, body: CompletionRequest, prompts: int) -> None:
         self._with_logprobs = body.logprobs is not None
         self._accepted = 0
+        self._prepared: set[int] = set()
         self._finished: list[list[Finished]] = [[] for _ in range(prompts)]
         self._of = [
             [_Choice(body, prompt * body.choices + at) for at in range(body.choices)] for prompt in range(prompts)
@@ -27,6 +28,11 @@ class Choices:
     def accepted(self) -> bool:
         """Whether the engine has taken every prompt."""
         return self._accepted == len(self._of)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether none of the prompts can be refused any more."""
+        return len(self._prepared) == len(self._of)
 
     def read(self, prompt: int, event: Event) -> Iterator[Piece]:
         """Pieces of choices: what the event adds to them."""
@@ -42,7 +48,10 @@ class Choices:
             case Echo(text, logprobs):
                 lists = self._lists(logprobs, text, 0)
                 yield from (each.piece(text, lists) for each in choices)
+            case Queued():
+                self._prepared.add(prompt)
             case Accepted(prompt_ids=prompt_ids):
+                self._prepared.add(prompt)
                 self._accepted += 1
                 for each in choices:
                     each.prompt_ids = prompt_ids

@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 
+from fathom.api import sse
 from fathom.api.fields import encodable
 from fathom.api.openai import fields
 from fathom.api.openai.completions.choices import Choices, Piece, whole
 from fathom.api.openai.completions.schemas import CompletionRequest
 from fathom.core.errors import BadRequest, Unsupported
-from fathom.core.events import Event
+from fathom.core.events import Accepted, Event, Queued
 from fathom.core.generation import GenerationRequest, Text, TokenIds
 from fathom.core.merging import merge
 
@@ -67,16 +68,25 @@ class CompletionStream:
         self._after = b"]" + (b',"usage":null' if self._with_usage else b"") + b"}\n\n"
 
     async def frames(self, events: AsyncGenerator[Numbered]) -> AsyncGenerator[bytes]:
-        """Nothing leaves before every prompt is accepted: until then, an error still is a status."""
-        held = bytearray(_ACCEPTED)
+        """Nothing leaves before every prompt is accepted or waits: until then, an error still is a status."""
+        held = bytearray()
         async with aclosing(events):
             async for prompt, event in events:
                 for piece in self._choices.read(prompt, event):
                     held += self._before + _encode(piece) + self._after
-                if held and self._choices.accepted:
+                held += self._comment(event)
+                if held and self._choices.prepared:
                     yield bytes(held)
                     held.clear()
         yield self._end()
+
+    def _comment(self, event: Event) -> bytes:
+        match event:
+            case Queued():
+                return sse.queued(event)
+            case Accepted() if self._choices.accepted:
+                return _ACCEPTED
+        return b""
 
     def _end(self) -> bytes:
         usage = self._choices.usage()

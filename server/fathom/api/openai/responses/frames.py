@@ -5,11 +5,13 @@ from contextlib import aclosing
 
 import msgspec
 
+from fathom.api import sse
 from fathom.api.fields import printable
 from fathom.api.openai.responses.transcript import ResponseTranscript
 from fathom.core.errors import ServiceError
-from fathom.core.events import Event
+from fathom.core.events import Event, Queued
 from fathom.serving.responses.draft import Frame
+from fathom.serving.responses.run import Run
 
 _OPENING = b": resumed\n\n"
 
@@ -17,7 +19,7 @@ _OPENING = b": resumed\n\n"
 class FrameStream:
     """Frames as they are sent. resumed: to a later reader, who sees what is kept, and may have to wait for it."""
 
-    def __init__(self, frames: AsyncGenerator[Frame], *, resumed: bool = False) -> None:
+    def __init__(self, frames: AsyncGenerator[Queued | Frame], *, resumed: bool = False) -> None:
         self._frames, self._resumed, self._next = frames, resumed, 0
 
     async def events(self) -> AsyncGenerator[bytes]:
@@ -25,6 +27,9 @@ class FrameStream:
             yield _OPENING
         async with aclosing(self._frames) as frames:
             async for frame in frames:
+                if isinstance(frame, Queued):
+                    yield sse.queued(frame)
+                    continue
                 self._next = frame.number + 1
                 data = frame.kept if self._resumed else frame.data
                 if data is not None:
@@ -36,10 +41,26 @@ class FrameStream:
         return _event("error", msgspec.json.encode({"type": "error", **said, "sequence_number": self._next}))
 
 
-async def unstored(transcript: ResponseTranscript, events: AsyncGenerator[Event]) -> AsyncGenerator[Frame]:
+async def stored(beginning: AsyncGenerator[Queued | Run]) -> AsyncGenerator[Queued | Frame]:
+    """Of a response that is kept, once it has begun."""
+    run: Run | None = None
+    async with aclosing(beginning):
+        async for told in beginning:
+            if isinstance(told, Queued):
+                yield told
+            else:
+                run = told
+    assert run, "a beginning ends with a run, or raises"
+    async with aclosing(run.frames()) as frames:
+        async for frame in frames:
+            yield frame
+
+
+async def unstored(transcript: ResponseTranscript, events: AsyncGenerator[Event]) -> AsyncGenerator[Queued | Frame]:
     """Of a response that nobody keeps. What fails before the engine has accepted it is raised."""
     async with aclosing(events):
-        accepted = await anext(events)
+        while isinstance(accepted := await anext(events), Queued):
+            yield accepted
         for frame in (*transcript.created(), *transcript.started(), *transcript.take(accepted)):
             yield frame
         try:
@@ -52,7 +73,7 @@ async def unstored(transcript: ResponseTranscript, events: AsyncGenerator[Event]
         assert transcript.terminal, "an engine ends with Finished, or raises"
 
 
-async def last(frames: AsyncGenerator[Frame]) -> bool:
+async def last(frames: AsyncGenerator[Queued | Frame]) -> bool:
     """Wait for it."""
     async with aclosing(frames):
         async for _ in frames:

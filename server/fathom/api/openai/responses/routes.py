@@ -15,6 +15,7 @@ from fathom.api.openai.responses.drafting import CurrentDrafting
 from fathom.api.openai.responses.schemas import PromptRequest, ResponsesRequest
 from fathom.api.openai.responses.traces import sealed
 from fathom.core.errors import BadRequest
+from fathom.core.events import Queued
 from fathom.serving.responses.draft import Frame
 from fathom.settings import HttpSettings
 from fathom.telemetry import record
@@ -47,14 +48,14 @@ async def create_response(
     headers = shared.ignored_header(body, settings.http.strict)
     draft, transcript = await drafting.draft(body)
     record.note(model=body.model, stream=bool(body.stream), response_id=draft.id)
-    coming: AsyncGenerator[Frame]
+    coming: AsyncGenerator[Queued | Frame]
     if body.background:
         await responses.enqueue(draft)
         if not body.stream:
             return _json(transcript.body(), headers)
         coming = responses.follow(tenant, draft.id, -1)
     elif body.stored:
-        coming = (await responses.begin(draft)).frames()
+        coming = frames.stored(responses.begin(draft))
     else:
         coming = frames.unstored(transcript, generate(draft.generation))
     if body.stream:

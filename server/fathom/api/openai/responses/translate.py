@@ -63,6 +63,7 @@ def to_generation(
         reasoning=controls.control(body),
         structure=_structure(body),
         adapter=adapter,
+        tier=fields.tier_of(body.service_tier),
     )
 
 
@@ -87,7 +88,7 @@ def to_body(body: ResponsesRequest, response_id: str, card: ModelCard) -> Json:
         "prompt_cache_key": body.prompt_cache_key,
         "reasoning": _reasoning(body),
         "safety_identifier": body.safety_identifier,
-        "service_tier": "default",
+        "service_tier": fields.tier_of(body.service_tier),
         "store": body.stored,
         "text": {"format": _format(body.text.format) if body.text and body.text.format else {"type": "text"}},
         "tool_choice": echo_choice(body),

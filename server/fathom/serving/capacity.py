@@ -1,0 +1,64 @@
+"""What the engine can hold at a time, and what it holds of ours."""
+
+from typing import Protocol
+
+from fathom.core.engine import ModelCard
+
+AHEAD = 2
+"""Choices that the engine gets beyond what it batches: it puts one in the place of another that ends without waiting
+for us."""
+
+
+class Room(Protocol):
+    """Where requests go. card: what it can hold, once it is known."""
+
+    card: ModelCard | None
+
+    def kv_usage(self) -> float: ...
+
+
+class Load(Protocol):
+    """What one request takes. unread: prompt tokens that the engine has yet to read. expected: completion tokens, of
+    all its choices."""
+
+    choices: int
+    unread: int
+    expected: float
+
+
+class Capacity:
+    def __init__(self, engine: Room) -> None:
+        self._engine = engine
+        self._choices = self._unread = 0
+        self._expected = 0.0
+
+    @property
+    def has_place(self) -> bool:
+        """In the batch. A request of many choices needs one free place: to wait for all of them would leave them empty
+        for long."""
+        card = self._engine.card
+        return not self._choices or (card is not None and self._choices < card.max_num_seqs + AHEAD)
+
+    def fits(self, load: Load) -> bool:
+        """Into the batch and the KV cache: by what the engine says it holds, which knows what prompts share, and by
+        what it has yet to read and to generate. Its requests are half way through their answers on average."""
+        card = self._engine.card
+        if not self._choices or card is None or not card.kv_cache_tokens:
+            return self.has_place
+        coming = self._unread + self._expected / 2 + load.unread + load.expected
+        return self.has_place and coming <= card.kv_cache_tokens * (1 - self._engine.kv_usage())
+
+    def take(self, load: Load) -> None:
+        self._choices += load.choices
+        self._unread += load.unread
+        self._expected += load.expected
+
+    def read(self, load: Load) -> None:
+        """The engine has read its prompt, and holds it."""
+        self._unread -= load.unread
+        load.unread = 0
+
+    def give_back(self, load: Load) -> None:
+        self.read(load)
+        self._choices -= load.choices
+        self._expected = self._expected - load.expected if self._choices else 0.0  # and no rest of rounding

@@ -1,0 +1,210 @@
+"""The order of what waits: a virtual token counter for each tenant (Sheng et al., "Fairness in Serving Large Language
+Models", OSDI 2024).
+
+A tenant's counter says how much it was served. Of the tenants that wait, the one with the least counter is next. A
+prompt is charged when it goes to the engine, output as it comes, so nobody has to know how long an answer will be. A
+tenant that comes back is lifted to the least of those that wait: having been away earns nothing.
+
+Tiers share the engine by the same rule, one level above: each weighs ten times the next, so that it comes first, and
+what is below it still moves.
+"""
+
+from collections.abc import Collection
+from itertools import takewhile
+from typing import Generic, NamedTuple, TypeVar
+
+from fathom.core.generation import Tier
+from fathom.core.tenant import Caller
+
+PROMPT_WEIGHT, OUTPUT_WEIGHT = 1.0, 2.0
+"""What a token costs: the weights of the paper, after the prices that providers ask for input and output."""
+
+TIERS: dict[Tier, float] = {"priority": 100.0, "default": 10.0, "flex": 1.0}
+"""With what it weighs."""
+
+_FIRST_GUESS = 256.0
+_MEMORY = 8  # answers of a tenant that the length of its next one is told from
+
+_EVERYBODY = "everybody"
+
+
+class Work(NamedTuple):
+    """So many requests, and what serving them costs."""
+
+    requests: float = 0.0
+    cost: float = 0.0
+
+
+class Sharer:
+    """Someone who shares the engine with others. counter: what it was served, by its weight. requests, cost: of what
+    waits of it."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+        self.counter = 0.0
+        self.requests, self.cost = 0, 0.0
+
+    def change(self, requests: int, cost: float) -> None:
+        self.requests += requests
+        self.cost = self.cost + cost if self.requests else 0.0  # and no rest of rounding
+
+
+S = TypeVar("S", bound=Sharer)
+
+
+class Contest(Generic[S]):
+    """Those who wait, of one kind."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[S, None] = {}
+        self._last: S | None = None
+
+    @property
+    def waiting(self) -> Collection[S]:
+        return self._waiting.keys()
+
+    @property
+    def next(self) -> S | None:
+        return min(self._waiting, key=_counter, default=None)
+
+    def join(self, one: S) -> None:
+        one.counter = self._lifted(one)
+        self._waiting[one] = None
+
+    def leave(self, one: S) -> None:
+        del self._waiting[one]
+        self._last = one
+
+    def before(self, one: S, own: Work) -> Work:
+        """What is served before `one` has been served `own` and is next again, as far as it waits now."""
+        level = self._lifted(one) + own.cost / one.weight
+        return _sum(own, *(_until(other, level) for other in self._waiting if other is not one))
+
+    def _lifted(self, one: S) -> float:
+        """Its counter, if it waits or if it came now."""
+        if one in self._waiting:
+            return one.counter
+        least = self.next or self._last
+        return max(one.counter, least.counter) if least else one.counter
+
+
+def _sum(*works: Work) -> Work:
+    return Work(sum(work.requests for work in works), sum(work.cost for work in works))
+
+
+def _counter(one: Sharer) -> tuple[float, float]:
+    return one.counter, -one.weight
+
+
+def _until(one: Sharer, level: float) -> Work:
+    """What of its work is served before its counter has come to `level`."""
+    cost = min(one.cost, max(0.0, level - one.counter) * one.weight)
+    return Work(one.requests * cost / one.cost, cost)
+
+
+class Ticket:
+    """A place in a line. cost: what serving it is expected to cost."""
+
+    def __init__(self, prompt_tokens: int, cost: float) -> None:
+        self.prompt_tokens, self.cost = prompt_tokens, max(cost, 1.0)
+
+
+T = TypeVar("T", bound=Ticket)
+
+
+class Line(Sharer, Generic[T]):
+    """What one tenant has in one tier, first come first served. prompt_tokens: of all that wait. tokens: completion
+    tokens that a choice of it takes, as far as was seen."""
+
+    def __init__(self, band: "Band[T]", weight: float) -> None:
+        super().__init__(weight)
+        self.band = band
+        self.tickets: dict[T, None] = {}
+        self.prompt_tokens = 0
+        self.tokens = _FIRST_GUESS
+
+    def charge(self, cost: float) -> None:
+        self.counter += cost / self.weight
+        self.band.counter += cost / self.band.weight
+
+    def learn(self, tokens: int) -> None:
+        """A choice of it has ended, after so many."""
+        self.tokens += (tokens - self.tokens) / _MEMORY
+
+
+class Band(Sharer, Generic[T]):
+    """A tier: its lines."""
+
+    def __init__(self, tier: Tier, weight: float) -> None:
+        super().__init__(weight)
+        self.tier = tier
+        self.lines: dict[str, Line[T]] = {}
+        self.contest: Contest[Line[T]] = Contest()
+
+
+class FairQueue(Generic[T]):
+    """fair: False makes it first come first served, whoever comes and whatever tier it asks for."""
+
+    def __init__(self, *, fair: bool = True) -> None:
+        self._fair = fair
+        self._bands: dict[Tier, Band[T]] = {tier: Band(tier, weight) for tier, weight in TIERS.items()}
+        self._contest: Contest[Band[T]] = Contest()
+
+    @property
+    def bands(self) -> Collection[Band[T]]:
+        return self._bands.values()
+
+    @property
+    def next(self) -> T | None:
+        band = self._contest.next
+        line = band and band.contest.next
+        return next(iter(line.tickets)) if line else None
+
+    def line(self, caller: Caller, tier: Tier) -> Line[T]:
+        """Where requests of this caller wait."""
+        band = self._bands[tier if self._fair else "default"]
+        tenant, weight = (caller.tenant.id, caller.weight) if self._fair else (_EVERYBODY, 1.0)
+        line = band.lines.get(tenant)
+        if line is None:
+            line = band.lines[tenant] = Line(band, weight)
+        line.weight = weight
+        return line
+
+    def add(self, ticket: T, line: Line[T]) -> None:
+        line.tickets[ticket] = None
+        if not line.requests:
+            line.band.contest.join(line)
+        if not line.band.requests:
+            self._contest.join(line.band)
+        self._change(line, 1, ticket)
+
+    def remove(self, ticket: T, line: Line[T]) -> None:
+        """From wherever it stands in it."""
+        del line.tickets[ticket]
+        self._change(line, -1, ticket)
+        if not line.requests:
+            line.band.contest.leave(line)
+        if not line.band.requests:
+            self._contest.leave(line.band)
+
+    def ahead(self, line: Line[T], until: T | None = None) -> Work:
+        """What is served before `until` in this line, or before one that comes to its end."""
+        earlier = takewhile(lambda each: each is not until, line.tickets)
+        own = _sum(*(Work(1, each.cost) for each in earlier)) if until else Work(line.requests, line.cost)
+        return self._ahead(line, own)
+
+    def ahead_without_own(self, line: Line[T]) -> Work:
+        """What would be served before it if nothing of the tenant waited."""
+        return self._ahead(line, Work())
+
+    def share(self, line: Line[T]) -> float:
+        """Of its tier's queue, 0 to 1: by weight, among those that wait and this one."""
+        return line.weight / sum(each.weight for each in {*line.band.contest.waiting, line})
+
+    def _ahead(self, line: Line[T], own: Work) -> Work:
+        return self._contest.before(line.band, line.band.contest.before(line, own))
+
+    def _change(self, line: Line[T], sign: int, ticket: T) -> None:
+        line.prompt_tokens += sign * ticket.prompt_tokens
+        for one in (line, line.band):
+            one.change(sign, sign * ticket.cost)
