@@ -9,6 +9,8 @@
     |- NotFound                 404  not_found: no such stored thing, or it is another tenant's
     |- PayloadTooLarge          413  payload_too_large
     |- RequestTimeout           408  request_timeout: the time that the client gave is over
+    |- RateLimited              429  rate_limit_exceeded: more than a key or tenant may in a minute or at a time
+    |- QuotaExceeded            429  insufficient_quota: a key's budget is used up
     |- EngineCrashed            500  engine_crashed: the engine died twice with this request in it
     |- DeadlineExceeded         504  deadline_exceeded: the time that the server gives is over
     |- EngineUnavailable        503  engine_unavailable, with Retry-After
@@ -102,6 +104,24 @@ class RequestTimeout(ServiceError):
     status = 408
     type = "invalid_request_error"
     code = "request_timeout"
+    retry = False
+
+
+class RateLimited(ServiceError):
+    """kind: of what there was too much, "requests" or "tokens"; it is the error's type."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, kind: str, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.type = kind
+
+
+class QuotaExceeded(ServiceError):
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
     retry = False
 
 

@@ -16,6 +16,7 @@ from fathom.store.migrations import HEAD
 from fathom.store.responses import ResponseRepository
 from fathom.store.secrets import SecretRepository
 from fathom.store.servers import ServerRepository
+from fathom.store.usage import UsageRepository
 from fathom.telemetry import metrics
 
 _DEADLINE = 20.0  # seconds that a unit of work may take, waiting included
@@ -29,10 +30,16 @@ class Work:
     responses: ResponseRepository
     servers: ServerRepository
     secrets: SecretRepository
+    usage: UsageRepository
 
     @classmethod
     def on(cls, connection: AsyncConnection) -> "Work":
-        return cls(ResponseRepository(connection), ServerRepository(connection), SecretRepository(connection))
+        return cls(
+            ResponseRepository(connection),
+            ServerRepository(connection),
+            SecretRepository(connection),
+            UsageRepository(connection),
+        )
 
 
 class Database:
