@@ -10,8 +10,9 @@
     |- ModelNotFound            404  model_not_found
     |- NotFound                 404  not_found: no such stored thing, or it is another tenant's
     |- PayloadTooLarge          413  payload_too_large
-    |- RateLimitExceeded        429  rate_limit_exceeded: the tenant has more waiting than its share, with Retry-After
+    |- RateLimitExceeded        429  rate_limit_exceeded: a key or tenant asks for more than it may, with Retry-After
     |- RequestTimeout           408  request_timeout: the time that the client gave is over
+    |- QuotaExceeded            429  insufficient_quota: a key's budget is used up
     |- EngineCrashed            500  engine_crashed: the engine died twice with this request in it
     |- DeadlineExceeded         504  deadline_exceeded: the time that the server gives is over
     |- EngineUnavailable        503  engine_unavailable, with Retry-After
@@ -122,9 +123,21 @@ class RequestTimeout(ServiceError):
 
 
 class RateLimitExceeded(ServiceError):
+    """kind: of what there was too much, "requests" or "tokens"; it is the error's type."""
+
     status = 429
-    type = "requests"
     code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after: float, kind: str = "requests") -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.type = kind
+
+
+class QuotaExceeded(ServiceError):
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    retry = False
 
 
 class EngineCrashed(ServiceError):

@@ -17,6 +17,7 @@ from fathom.store.migrations import HEAD
 from fathom.store.responses import ResponseRepository
 from fathom.store.secrets import SecretRepository
 from fathom.store.servers import ServerRepository
+from fathom.store.usage import UsageRepository
 from fathom.telemetry import metrics
 
 _DEADLINE = 20.0  # seconds that a unit of work may take, waiting included
@@ -31,6 +32,7 @@ class Work:
     keys: KeyRepository
     servers: ServerRepository
     secrets: SecretRepository
+    usage: UsageRepository
 
     @classmethod
     def on(cls, connection: AsyncConnection) -> "Work":
@@ -39,6 +41,7 @@ class Work:
             KeyRepository(connection),
             ServerRepository(connection),
             SecretRepository(connection),
+            UsageRepository(connection),
         )
 
 

@@ -125,3 +125,18 @@ revisions = Table(
     Column("name", Text, primary_key=True),
     Column("number", BigInteger, nullable=False),
 )
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("day", Text, primary_key=True),  # as in 2026-01-31, UTC
+    Column("tenant", Text, primary_key=True),
+    Column("key", Text, primary_key=True),  # its id; "" where the server is open
+    Column("model", Text, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Index("usage_by_key", "key", "day"),
+)

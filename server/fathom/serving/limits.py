@@ -1,0 +1,223 @@
+"""What keys and tenants may use: in a minute, at a time, and in a day or month.
+
+Tokens are reserved before a request goes to the engine, prompt and completion limit together, and settled when it has
+ended. So requests that run at the same time cannot overrun a limit together. All of it is in memory, and a key without
+limits costs nothing.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fathom.core.errors import BadRequest, QuotaExceeded, RateLimitExceeded
+from fathom.core.tenant import Caller, Limits
+
+_MINUTE = 60.0
+_SOON = 1.0  # seconds; when one of the requests that run at a time ends is not known
+
+
+class Bucket:
+    """Fills at `most` a minute, up to `most`. What was used beyond a reservation is a debt: it is below zero."""
+
+    __slots__ = ("_at", "_level", "most")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._level, self._at = float(most), time.monotonic()
+
+    @property
+    def level(self) -> float:
+        now = time.monotonic()
+        self._level = min(float(self.most), self._level + (now - self._at) * self.most / _MINUTE)
+        self._at = now
+        return self._level
+
+    def take(self, amount: float) -> None:
+        self._level = self.level - amount
+
+    def give(self, amount: float) -> None:
+        """Back."""
+        self._level = min(float(self.most), self.level + amount)
+
+    def wait(self, amount: float) -> float:
+        """Seconds until so much is there; never more than all of it is waited for."""
+        return max(0.0, (min(amount, self.most) - self.level) * _MINUTE / self.most)
+
+
+@dataclass(slots=True)
+class Account:
+    """Of one key, or of one tenant: what is left of its limits. whose: for errors."""
+
+    whose: str
+    limits: Limits
+    requests: Bucket | None
+    tokens: Bucket | None
+    running: int = 0
+
+    @classmethod
+    def of(cls, whose: str, limits: Limits) -> "Account":
+        account = cls(whose, limits, None, None)
+        account.allow(limits)
+        return account
+
+    def allow(self, limits: Limits) -> None:
+        """Other limits than before: the minute begins anew."""
+        self.limits = limits
+        self.requests = Bucket(limits.requests_per_minute) if limits.requests_per_minute else None
+        self.tokens = Bucket(limits.tokens_per_minute) if limits.tokens_per_minute else None
+
+    def check(self, tokens: int) -> None:
+        """Raises RateLimitExceeded if one more request of so many tokens is too much now."""
+        limits = self.limits
+        if limits.concurrent and self.running >= limits.concurrent:
+            raise RateLimitExceeded(
+                f"{self.running} requests of {self.whose} are under way, and its limit is {limits.concurrent} at a "
+                "time. Wait for one to end, or ask the operator for more.",
+                kind="requests",
+                retry_after=_SOON,
+            )
+        if self.requests and (wait := self.requests.wait(1)):
+            raise RateLimitExceeded(
+                f"{self.whose} has sent its {self.requests.most} requests per minute. Try again in {wait:.1f} s, or "
+                "ask the operator for more.",
+                kind="requests",
+                retry_after=wait,
+            )
+        if self.tokens and (wait := self.tokens.wait(tokens)):
+            raise RateLimitExceeded(
+                f"{tokens} tokens (prompt and completion limit) are more than {self.whose} has left of its "
+                f"{self.tokens.most} tokens per minute. Try again in {wait:.1f} s, or ask for fewer tokens.",
+                kind="tokens",
+                retry_after=wait,
+            )
+
+    def take(self, tokens: int) -> None:
+        self.running += 1
+        if self.requests:
+            self.requests.take(1)
+        if self.tokens:
+            self.tokens.take(tokens)
+
+    def settle(self, reserved: int, used: int) -> None:
+        self.running -= 1
+        if self.tokens:
+            self.tokens.give(reserved - used)
+
+
+class Reservation:
+    """used: tokens of the request so far; the owner of the block counts."""
+
+    __slots__ = ("used",)
+
+    def __init__(self) -> None:
+        self.used = 0
+
+
+class RateLimits:
+    """tenants: limits of tenants by name; "*" is for those that are not named. spent: tokens that a key has used of its
+    budget in this period."""
+
+    def __init__(self, tenants: Mapping[str, Limits], spent: Callable[[Caller], Awaitable[int]]) -> None:
+        self._tenants, self._spent = tenants, spent
+        self._accounts: dict[tuple[str, str], Account] = {}
+        self._reserved: Counter[str] = Counter()  # of budgets, by key
+
+    @asynccontextmanager
+    async def reserved(self, caller: Caller, prompt_tokens: int, max_tokens: int) -> AsyncGenerator[Reservation]:
+        """Room for one request, until the block is left. Raises BadRequest, RateLimitExceeded and QuotaExceeded.
+
+        max_tokens: most completion tokens, of all choices.
+        """
+        accounts = self._accounts_of(caller)
+        budgeted = caller.key if caller.limits.budget is not None else None
+        tokens, reservation = prompt_tokens + max_tokens, Reservation()
+        if accounts or budgeted:
+            check_size(caller.limits, prompt_tokens, max_tokens)
+        spent = await self._spent(caller) if budgeted else 0
+        for account in accounts:
+            account.check(tokens)
+        if budgeted:
+            check_budget(caller.limits, spent + self._reserved[budgeted], tokens)
+            self._reserved[budgeted] += tokens
+        for account in accounts:
+            account.take(tokens)
+        try:
+            yield reservation
+        finally:
+            for account in accounts:
+                account.settle(tokens, reservation.used)
+            if budgeted:
+                self._reserved[budgeted] -= tokens
+
+    def headers(self, caller: Caller) -> dict[str, str]:
+        """What is left of a key's requests and tokens per minute, in OpenAI's headers; {} where neither is limited."""
+        account = self._accounts.get(("key", caller.key or ""))
+        buckets = {"requests": account.requests, "tokens": account.tokens} if account else {}
+        return {
+            name: value
+            for what, bucket in buckets.items()
+            if bucket
+            for name, value in (
+                (f"x-ratelimit-limit-{what}", str(bucket.most)),
+                (f"x-ratelimit-remaining-{what}", str(max(0, int(bucket.level)))),
+                (f"x-ratelimit-reset-{what}", duration(bucket.wait(bucket.most))),
+            )
+        }
+
+    def _accounts_of(self, caller: Caller) -> list[Account]:
+        """The tenant's first: its error says more."""
+        of_tenant = self._tenants.get(caller.tenant.id) or self._tenants.get("*")
+        found = []
+        if of_tenant:
+            found.append(self._account("tenant", caller.tenant.id, of_tenant))
+        if caller.key and caller.limits != Limits():
+            found.append(self._account("key", caller.key, caller.limits))
+        return found
+
+    def _account(self, kind: str, name: str, limits: Limits) -> Account:
+        account = self._accounts.get((kind, name))
+        if account is None:
+            account = self._accounts[kind, name] = Account.of(f"{kind} {name!r}", limits)
+        elif account.limits != limits:
+            account.allow(limits)
+        return account
+
+
+def check_size(limits: Limits, prompt_tokens: int, max_tokens: int) -> None:
+    """Raises BadRequest for a request that is larger than its key may make one."""
+    if limits.max_tokens is not None and max_tokens > limits.max_tokens:
+        raise BadRequest(
+            f"The request may give up to {max_tokens} tokens (all choices together), and its key's limit is "
+            f"{limits.max_tokens} for one request. Ask for fewer.",
+            param="max_tokens",
+        )
+    if limits.max_context is not None and prompt_tokens + max_tokens > limits.max_context:
+        raise BadRequest(
+            f"The prompt has {prompt_tokens} tokens and up to {max_tokens} may follow, and its key's limit is "
+            f"{limits.max_context} for both together. Shorten the prompt, or ask for fewer tokens.",
+            param="max_tokens",
+        )
+
+
+def check_budget(limits: Limits, used: int, tokens: int) -> None:
+    """Raises QuotaExceeded if so many more tokens do not fit into the period's budget."""
+    budget = limits.budget
+    assert budget is not None, "it has one"
+    if used + tokens > budget:
+        left = max(0, budget - used)
+        raise QuotaExceeded(
+            f"{tokens} tokens (prompt and completion limit) are more than the {left} that are left of this key's "
+            f"{budget} tokens a {limits.period}. Ask for fewer, wait for the next {limits.period} (UTC), or ask the "
+            "operator."
+        )
+
+
+def duration(seconds: float) -> str:
+    """As OpenAI writes it: 12ms, 1s, 6m0s."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    whole = math.ceil(seconds)
+    return f"{whole}s" if whole < _MINUTE else f"{whole // 60}m{whole % 60}s"
