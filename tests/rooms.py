@@ -1,10 +1,14 @@
-"""Engines as admission sees them: what they can hold."""
+"""Engines as admission sees them: what they can hold. And all that a request passes on its way to one."""
 
 from typing import Any
 
 from fathom.core.engine import ModelCard
+from fathom.core.tenant import Caller, Limits
 from fathom.serving.admission import Admission
+from fathom.serving.limits import RateLimits
+from fathom.serving.usage import Ledger
 from fathom.settings import LimitSettings
+from fathom.store.database import Database
 
 
 class Room:
@@ -22,3 +26,13 @@ class Room:
 
 def admission(seqs: int = 256, kv_tokens: int = 0, **limits: Any) -> Admission:
     return Admission(LimitSettings.model_validate(limits), Room(seqs, kv_tokens))
+
+
+async def _nothing(_caller: Caller) -> int:
+    return 0
+
+
+def way(ledger: Ledger | None = None, **tenants: Limits) -> tuple[Admission, RateLimits, Ledger]:
+    """Admission, limits and ledger, which is written nowhere."""
+    written_nowhere = Ledger(Database("sqlite+aiosqlite:///nowhere.db"), lambda: "scripted")
+    return admission(), RateLimits(tenants, _nothing), ledger or written_nowhere

@@ -8,11 +8,11 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from fathom import __version__
-from fathom.api import errors, operations
+from fathom.api import errors, operations, usage
 from fathom.api.access import Authenticate, Needs
 from fathom.api.admin.keys import routes as keys
 from fathom.api.anthropic.messages import routes as messages
-from fathom.api.middleware import LimitBody, Observe
+from fathom.api.middleware import LimitBody, Observe, TellLimits
 from fathom.api.openai import models
 from fathom.api.openai.chat import routes as chat
 from fathom.api.openai.completions import routes as completions
@@ -22,7 +22,7 @@ from fathom.api.openai.responses.dialect import StoredResponses
 from fathom.api.openai.tokenize import routes as tokenize
 from fathom.core.engine import Engine
 from fathom.core.errors import StartupError, StoreUnavailable
-from fathom.core.tenant import Scope
+from fathom.core.tenant import Limits, Scope
 from fathom.engine.supervisor import Hooks, Supervisor
 from fathom.serving.access import Access, is_loopback
 from fathom.serving.admission import Admission
@@ -30,9 +30,11 @@ from fathom.serving.drain import Drain
 from fathom.serving.embed import Embed
 from fathom.serving.generate import Generate
 from fathom.serving.keys import Keys
+from fathom.serving.limits import RateLimits
 from fathom.serving.responses.service import Responses
 from fathom.serving.sealing import Seals
 from fathom.serving.server_id import server_id
+from fathom.serving.usage import Ledger
 from fathom.settings import Settings
 from fathom.store.database import Database, url_of
 
@@ -40,11 +42,13 @@ from fathom.store.database import Database, url_of
 def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -> FastAPI:
     """The server as an ASGI app. The store and, in the background, the engine start and end with its lifespan."""
     supervisor = Supervisor(engine, hooks or Hooks.none(), settings.engine)
-    limits, admission = settings.limits, Admission(settings.limits, supervisor)
-    generate = Generate(supervisor, admission, limits, tell_every=settings.http.keep_alive)
-    embed = Embed(supervisor, admission, limits)
-    drain = Drain(supervisor, [generate, embed], settings.http.shutdown_grace)
     database = Database(url_of(settings))
+    ledger = Ledger(database, lambda: supervisor.serving().id)
+    limits, admission = settings.limits, Admission(settings.limits, supervisor)
+    rates = RateLimits({name: Limits(**dict(of)) for name, of in limits.tenants.items()}, ledger.spent)
+    generate = Generate(supervisor, admission, rates, ledger, limits, tell_every=settings.http.keep_alive)
+    embed = Embed(supervisor, admission, rates, ledger, limits)
+    drain = Drain(supervisor, [generate, embed], settings.http.shutdown_grace)
     access = Access(database, server_id(), trusting=is_loopback(settings.http.host))
 
     @asynccontextmanager
@@ -66,6 +70,7 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
             )
             app.state.responses = kept
             await kept.start()
+            ledger.start()
         except (StartupError, StoreUnavailable) as error:
             supervisor.fail(str(error))
             yield
@@ -75,6 +80,7 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
         await access.stop()
         await kept.stop()
         await supervisor.stop()
+        await ledger.stop()
         await database.stop()
 
     app: FastAPI = FastAPIOffline(
@@ -92,6 +98,7 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
     app.state.drain = drain
     app.state.embed = embed
     app.state.access = access
+    app.state.ledger = ledger
     app.state.keys = Keys(database, access.refresh)
 
     inference, admin = Depends(Needs(Scope.INFERENCE)), Depends(Needs(Scope.ADMIN))
@@ -102,12 +109,15 @@ def create_app(settings: Settings, engine: Engine, hooks: Hooks | None = None) -
     app.include_router(embeddings.router, dependencies=[inference])
     app.include_router(tokenize.router, dependencies=[inference])
     app.include_router(models.router, dependencies=[inference])
+    app.include_router(usage.router, dependencies=[inference])
     app.include_router(keys.router, dependencies=[admin])
+    app.include_router(usage.admin_router, dependencies=[admin])
     app.include_router(operations.metrics_router, dependencies=[admin])
     app.include_router(operations.router)  # public, and listed as such in api/access.py
 
     errors.install(app)
     app.add_middleware(LimitBody, most=settings.http.max_body_bytes)  # the last one added is the outermost
+    app.add_middleware(TellLimits, rates=rates)
     app.add_middleware(Authenticate, access=access, settings=settings.access)
     app.add_middleware(Observe)
     return app

@@ -109,6 +109,14 @@ class ReasoningSettings(_Group):
     )
 
 
+class TenantLimits(_Group):
+    """As core.tenant.Limits has them."""
+
+    requests_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: int | None = Field(None, ge=1)
+    concurrent: int | None = Field(None, ge=1)
+
+
 class LimitSettings(_Group):
     queue_timeout: float = Field(
         600.0, gt=0, description="Seconds that a request may wait for its first token, in queues and prefill."
@@ -123,6 +131,10 @@ class LimitSettings(_Group):
     )
     queue_wait: float = Field(
         120.0, gt=0, description="Seconds; a request that would have to wait longer for the engine is refused at once."
+    )
+    tenants: dict[str, TenantLimits] = Field(
+        default_factory=dict,
+        description="Limits of tenants, all of their keys together: name -> limits; `*` is every tenant not named.",
     )
 
 
@@ -232,7 +244,9 @@ def _unflatten(dotted: dict[str, Any]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     known = names()
     for name, value in dotted.items():
-        if name not in known and not name.startswith(("engine.args.", "engine.lora.", "engine.speculative.")):
+        if name not in known and not name.startswith(
+            ("engine.args.", "engine.lora.", "engine.speculative.", "limits.tenants.")
+        ):
             raise StartupError(f"unknown setting {name!r}.{nearest(name, list(known))}")
         *groups, leaf = name.split(".")
         branch = tree

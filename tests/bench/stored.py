@@ -27,7 +27,7 @@ from fathom.serving.responses.service import Responses
 from fathom.settings import StoreSettings
 from fathom.store.database import Database
 
-from tests.rooms import admission
+from tests.rooms import way
 
 TOKENS = 500
 ROUNDS = 5
@@ -81,7 +81,7 @@ def _cpu() -> float:
 async def main(folder: str) -> None:
     database = Database(f"sqlite+aiosqlite:///{folder}/bench.db")
     await database.start()
-    generate = Generate(ScriptedEngine(script), admission())
+    generate = Generate(ScriptedEngine(script), *way())
     dialect: Any = None  # nothing is taken up again
     responses = Responses(database, generate, dialect, StoreSettings(), lambda *_: ANYONE, lambda: False, lambda: False)
     await responses.start()

@@ -1,7 +1,7 @@
 import asyncio
 
+from fathom.core.usage import Amounts, Place
 from fathom.store.database import Database
-from fathom.store.usage import Amounts, Place
 
 MONDAY, TUESDAY = "2026-01-05", "2026-01-06"
 ONE = Amounts(1, 10, 4, 20, 5)

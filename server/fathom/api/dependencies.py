@@ -18,6 +18,7 @@ from fathom.serving.generate import Generate
 from fathom.serving.keys import Keys
 from fathom.serving.responses.service import Responses
 from fathom.serving.sealing import Seals
+from fathom.serving.usage import Ledger
 from fathom.settings import Settings
 
 T = TypeVar("T")
@@ -52,6 +53,11 @@ async def _generate(request: Request) -> Generate:
 async def _embed(request: Request) -> Embed:
     embed: Embed = request.app.state.embed
     return embed
+
+
+async def _ledger(request: Request) -> Ledger:
+    ledger: Ledger = request.app.state.ledger
+    return ledger
 
 
 async def _keys(request: Request) -> Keys:
@@ -111,6 +117,7 @@ CurrentEmbed = Annotated[Embed, Depends(_embed)]
 CurrentCard = Annotated[ModelCard, Depends(_card)]
 CurrentResponses = Annotated[Responses, Depends(_responses)]
 CurrentSeals = Annotated[Seals, Depends(_seals)]
+CurrentLedger = Annotated[Ledger, Depends(_ledger)]
 CurrentKeys = Annotated[Keys, Depends(_keys)]
 CurrentTenant = Annotated[Tenant, Depends(_tenant)]
 CurrentTerms = Annotated[Terms, Depends(_terms)]

@@ -1,5 +1,5 @@
-"""Pure ASGI, outermost first: the request's id, record and metrics; then (access.py) its key; then the limit on its
-body."""
+"""Pure ASGI, outermost first: the request's id, record and metrics; then (access.py) its key; then what is left of the
+key's limits; then the limit on its body."""
 
 import re
 import time
@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fathom.api import errors
 from fathom.core.errors import PayloadTooLarge
+from fathom.serving.limits import RateLimits
 from fathom.telemetry import metrics, record
 
 log = structlog.get_logger()
@@ -77,6 +78,22 @@ def _report(scope: Scope, request_id: str, status: int, seconds: float, fields: 
         duration_ms=round(seconds * 1000, 1),
         **fields,
     )
+
+
+class TellLimits:
+    """Answers to a key that has limits per minute say what is left of them, refusals too."""
+
+    def __init__(self, app: ASGIApp, rates: RateLimits) -> None:
+        self._app, self._rates = app, rates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_limits(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._rates.headers(scope["state"]["caller"]))
+            await send(message)
+
+        limited = scope["type"] == "http" and self._rates.limits(scope["state"]["caller"])
+        await self._app(scope, receive, send_limits if limited else send)
 
 
 class LimitBody:

@@ -62,7 +62,10 @@ class Planner:
         body = self._body(request, uses)
         prompt = await self.renderer.render(request.prompt, request.reasoning)
         param = request.prompt.param if isinstance(request.prompt, Chat) else "prompt"
-        limit = completion_limit(request.sampling, len(prompt.ids), self._context_length, param)
+        context = self._context_length
+        if request.sampling.max_tokens is None:  # what the key allows is enough for who does not say
+            context = min(context, request.caller.limits.max_context or context)
+        limit = completion_limit(request.sampling, len(prompt.ids), context, param)
         budget = self._budget(request, prompt, limit)
         tag = None
         if body is not None:

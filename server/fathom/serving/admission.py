@@ -147,6 +147,11 @@ class Entry(Ticket):
         if not self._unfinished:
             self.charge(OUTPUT_WEIGHT * (self._tokens - self._produced))
 
+    @property
+    def tokens(self) -> int:
+        """Of its completions so far, as well as that can be told."""
+        return self._tokens if not self._unfinished else max(self._tokens, self._produced)
+
     def charge(self, cost: float) -> None:
         self.line.charge(cost)
         self._admission.served += cost

@@ -1,7 +1,7 @@
 """The single path of embeddings: the inputs of a request, each in its turn to the engine, and metered."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -9,8 +9,11 @@ from fathom.core.engine import Embedding, Prepared
 from fathom.core.errors import BadRequest, ServiceError
 from fathom.core.generation import GenerationRequest, Text, TokenIds
 from fathom.core.tenant import ANYONE, Caller, Tenant
+from fathom.core.usage import Amounts
 from fathom.serving.admission import Admission
+from fathom.serving.limits import RateLimits
 from fathom.serving.live import Live
+from fathom.serving.usage import Ledger
 from fathom.settings import LimitSettings
 from fathom.telemetry import metrics, record
 
@@ -28,9 +31,16 @@ class Embeds(Protocol):
 
 
 class Embed(Live):
-    def __init__(self, engine: Embeds, admission: Admission, limits: LimitSettings | None = None) -> None:
+    def __init__(
+        self,
+        engine: Embeds,
+        admission: Admission,
+        rates: RateLimits,
+        ledger: Ledger,
+        limits: LimitSettings | None = None,
+    ) -> None:
         super().__init__(limits)
-        self._engine, self._admission = engine, admission
+        self._engine, self._admission, self._rates, self._ledger = engine, admission, rates, ledger
 
     async def __call__(
         self,
@@ -51,9 +61,12 @@ class Embed(Live):
         with self.deadline(time_limit, patient=True) as deadline:
             try:
                 self._admission.check(request)
-                embeddings = await deadline.wait(lambda: self._all(request, inputs, dimensions))
-                outcome = "stop"
-                _meter(embeddings, caller)
+                async with self._rates.reserved(caller, 0, 0) as reservation:  # inputs are counted by the engine
+                    embeddings = await deadline.wait(lambda: self._all(request, inputs, dimensions))
+                    outcome, tokens = "stop", sum(each.tokens for each in embeddings)
+                    reservation.used = lambda: tokens
+                _meter(tokens, caller)
+                self._ledger.add(caller, None, Amounts(1, tokens))
                 return embeddings
             except ServiceError as error:
                 outcome = error.code or error.type
@@ -96,8 +109,7 @@ def _tokens(prompt: Text | TokenIds) -> int:
     return len(prompt.ids) if isinstance(prompt, TokenIds) else len(prompt.text) // _CHARACTERS_OF_A_TOKEN + 1
 
 
-def _meter(embeddings: Iterable[Embedding], caller: Caller) -> None:
-    tokens = sum(embedding.tokens for embedding in embeddings)
+def _meter(tokens: int, caller: Caller) -> None:
     metrics.PROMPT_TOKENS.labels(cached="false").inc(tokens)
     metrics.TENANT_PROMPT_TOKENS.labels(tenant=metrics.tenant_label(caller.tenant.id)).inc(tokens)
     record.note(prompt_tokens=tokens)

@@ -1,33 +1,19 @@
 """The single generation path: every dialect's request goes through here, to the engine and back, and is metered."""
 
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
 from typing import Protocol
 
 from fathom.core.engine import Prepared
-from fathom.core.errors import ServiceError
-from fathom.core.events import (
-    Accepted,
-    Echo,
-    Event,
-    Finished,
-    FinishReason,
-    Queued,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-    ToolCallStart,
-)
+from fathom.core.events import Event
 from fathom.core.generation import GenerationRequest
-from fathom.serving.admission import Admission, Entry
-from fathom.serving.deadline import Deadline
+from fathom.serving.admission import Admission
+from fathom.serving.limits import RateLimits, within
 from fathom.serving.live import Live
+from fathom.serving.metering import Meter
+from fathom.serving.usage import Ledger
 from fathom.settings import LimitSettings
-from fathom.telemetry import metrics, record
-
-_BEFORE_TOKENS = (Accepted, Echo)
 
 
 class Generates(Protocol):
@@ -43,111 +29,35 @@ class Generate(Live):
         self,
         engine: Generates,
         admission: Admission,
+        rates: RateLimits,
+        ledger: Ledger,
         limits: LimitSettings | None = None,
         *,
         tell_every: float = 10.0,
     ) -> None:
         super().__init__(limits)
-        self._engine, self._admission, self._tell_every = engine, admission, tell_every
+        self._engine, self._admission, self._rates, self._ledger = engine, admission, rates, ledger
+        self._tell_every = tell_every
 
     async def __call__(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """Events of one request: Queued while it has to wait, then Accepted and so on. Closing the generator ends it,
         wherever it is. Raises ServiceError."""
-        with self.deadline(request.timeout, patient=request.patient) as deadline, _Meter(request, deadline) as meter:
+        request = within(request)
+        with (
+            self.deadline(request.timeout, patient=request.patient) as deadline,
+            Meter(request, deadline, self._ledger) as meter,
+        ):
             self._admission.check(request)
             prepared = await deadline.wait(lambda: self._engine.prepare(request))
-            with self._admission.enter(prepared) as entry:
-                while not entry.called:
-                    yield meter.queued(entry.forecast())
-                    await deadline.wait(lambda: entry.wait(self._tell_every))
-                meter.entered(entry)
-                async with aclosing(self._engine.stream(prepared)) as events:
-                    step = partial(anext, events, None)
-                    while event := await deadline.wait(step):
-                        meter.see(event)
-                        yield event
-
-
-class _Meter:
-    def __init__(self, request: GenerationRequest, deadline: Deadline) -> None:
-        self._label, self._deadline = metrics.tenant_label(request.caller.tenant.id), deadline
-        self._entry: Entry
-        self._began = time.perf_counter()
-        self._waited = self._produces = False
-        self._reason: FinishReason | None = None
-        self._last: dict[int, float] = {}  # of each choice, when its last piece came
-        self._answered: set[int] = set()
-
-    def __enter__(self) -> "_Meter":
-        return self
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        outcome = self._reason or "aborted"  # what it is when nobody says otherwise: the client went away
-        record.note(outcome=error.code or error.type if isinstance(error, ServiceError) else outcome)
-
-    def queued(self, event: Queued) -> Queued:
-        """It has to wait. The record has what it was told first."""
-        if not self._waited:
-            self._waited = True
-            record.note(queue_position=event.position)
-            if event.wait is not None:
-                record.note(queue_expected_ms=round(event.wait * 1000))
-        return event
-
-    def entered(self, entry: Entry) -> None:
-        """Its turn has come."""
-        self._entry = entry
-        if self._waited:
-            record.note(queue_ms=round(entry.waited * 1000))
-
-    def see(self, event: Event) -> None:
-        if not self._produces and not isinstance(event, _BEFORE_TOKENS):
-            self._produces = True
-            self._deadline.produces()
-            self._entry.read()
-        match event:
-            case Accepted(prompt_tokens):
-                record.add(prompt_tokens=prompt_tokens)
-            case ReasoningDelta():
-                self._piece(event.choice)
-            case TextDelta() | ToolCallDelta():
-                self._piece(event.choice)
-                self._answer(event.choice)
-            case ToolCallStart():
-                metrics.TOOL_CALLS.inc()
-                self._answer(event.choice)
-            case Finished():
-                self._finish(event)
-
-    def _piece(self, choice: int) -> None:
-        self._entry.produce()
-        now = time.perf_counter()
-        if choice in self._last:
-            metrics.INTER_TOKEN_LATENCY.observe(now - self._last[choice])
-        elif not self._last:
-            metrics.TIME_TO_FIRST_TOKEN.observe(now - self._began)
-            record.note(ttft_ms=round((now - self._began) * 1000, 1))
-        self._last[choice] = now
-
-    def _answer(self, choice: int) -> None:
-        if choice not in self._answered:
-            self._answered.add(choice)
-            metrics.TIME_TO_FIRST_ANSWER_TOKEN.observe(time.perf_counter() - self._began)
-
-    def _finish(self, event: Finished) -> None:
-        self._entry.finish(event)
-        if self._reason is None:  # the prompt is counted once, with the first choice that ends
-            self._count_prompt(event)
-        self._reason = event.reason
-        metrics.COMPLETION_TOKENS.inc(event.completion_tokens)
-        metrics.TENANT_COMPLETION_TOKENS.labels(tenant=self._label).inc(event.completion_tokens)
-        metrics.REASONING_TOKENS.inc(event.reasoning_tokens)
-        metrics.REASONING_BUDGET_EXHAUSTED.inc(event.budget_exhausted)
-        metrics.REASONING_TRUNCATED.inc(event.trace_cut)
-        record.add(completion_tokens=event.completion_tokens, reasoning_tokens=event.reasoning_tokens)
-
-    def _count_prompt(self, event: Finished) -> None:
-        metrics.PROMPT_TOKENS.labels(cached="true").inc(event.cached_tokens)
-        metrics.PROMPT_TOKENS.labels(cached="false").inc(event.prompt_tokens - event.cached_tokens)
-        metrics.TENANT_PROMPT_TOKENS.labels(tenant=self._label).inc(event.prompt_tokens)
-        record.add(cached_tokens=event.cached_tokens)
+            async with self._rates.reserved(request.caller, prepared.prompt_tokens, prepared.max_tokens) as reservation:
+                reservation.used = meter.tokens
+                with self._admission.enter(prepared) as entry:
+                    while not entry.called:
+                        yield meter.queued(entry.forecast())
+                        await deadline.wait(lambda: entry.wait(self._tell_every))
+                    meter.entered(entry)
+                    async with aclosing(self._engine.stream(prepared)) as events:
+                        step = partial(anext, events, None)
+                        while event := await deadline.wait(step):
+                            meter.see(event)
+                            yield event

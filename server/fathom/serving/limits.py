@@ -10,9 +10,10 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fathom.core.errors import BadRequest, QuotaExceeded, RateLimitExceeded
+from fathom.core.generation import GenerationRequest
 from fathom.core.tenant import Caller, Limits
 
 _MINUTE = 60.0
@@ -108,12 +109,12 @@ class Account:
 
 
 class Reservation:
-    """used: tokens of the request so far; the owner of the block counts."""
+    """used: tells the tokens of the request so far."""
 
     __slots__ = ("used",)
 
     def __init__(self) -> None:
-        self.used = 0
+        self.used: Callable[[], int] = lambda: 0
 
 
 class RateLimits:
@@ -148,14 +149,20 @@ class RateLimits:
             yield reservation
         finally:
             for account in accounts:
-                account.settle(tokens, reservation.used)
+                account.settle(tokens, reservation.used())
             if budgeted:
                 self._reserved[budgeted] -= tokens
 
+    def limits(self, caller: Caller) -> bool:
+        """Whether its key has limits per minute."""
+        return caller.limits.requests_per_minute is not None or caller.limits.tokens_per_minute is not None
+
     def headers(self, caller: Caller) -> dict[str, str]:
         """What is left of a key's requests and tokens per minute, in OpenAI's headers; {} where neither is limited."""
-        account = self._accounts.get(("key", caller.key or ""))
-        buckets = {"requests": account.requests, "tokens": account.tokens} if account else {}
+        if not caller.key or not self.limits(caller):
+            return {}
+        account = self._account("key", caller.key, caller.limits)
+        buckets = {"requests": account.requests, "tokens": account.tokens}
         return {
             name: value
             for what, bucket in buckets.items()
@@ -184,6 +191,15 @@ class RateLimits:
         elif account.limits != limits:
             account.allow(limits)
         return account
+
+
+def within(request: GenerationRequest) -> GenerationRequest:
+    """One that names no number of tokens gets what its key allows."""
+    limits, sampling = request.caller.limits, request.sampling
+    if limits.max_tokens is None or sampling.max_tokens is not None:
+        return request
+    most = max(1, limits.max_tokens // request.n)
+    return replace(request, sampling=replace(sampling, max_tokens=most, max_tokens_fit=True))
 
 
 def check_size(limits: Limits, prompt_tokens: int, max_tokens: int) -> None:

@@ -9,8 +9,8 @@ import structlog
 
 from fathom.core.errors import StoreUnavailable
 from fathom.core.tenant import Caller
+from fathom.core.usage import Amounts, Place
 from fathom.store.database import Database
-from fathom.store.usage import Amounts, Place
 
 log = structlog.get_logger()
 
@@ -45,6 +45,14 @@ class Ledger:
                 self._written[caller.key, since] = await work.usage.tokens(caller.key, since)
         ours = (*self._unwritten.items(), *self._underway.items())
         return self._written[caller.key, since] + sum(used.tokens for place, used in ours if place.key == caller.key)
+
+    async def between(
+        self, first: str, last: str, *, tenant: str | None = None, key: str | None = None
+    ) -> list[tuple[Place, Amounts]]:
+        """By day, tenant, key and model, with what is not yet written. Raises StoreUnavailable."""
+        await self.flush()
+        async with self._database.reading() as work:
+            return await work.usage.between(first, last, tenant=tenant, key=key)
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._work())

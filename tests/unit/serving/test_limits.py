@@ -65,10 +65,10 @@ async def test_tokens_are_reserved_and_what_was_not_used_comes_back(clock):
             await limits.reserved(who, 10, 50).__aenter__()
         assert refused.value.type == "tokens"
         async with limits.reserved(who, 10, 30) as second:
-            second.used = 40
-        first.used = 15
+            second.used = lambda: 40
+        first.used = lambda: 15
     async with limits.reserved(who, 10, 35) as third:
-        third.used = 45
+        third.used = lambda: 45
     with pytest.raises(RateLimitExceeded):
         await limits.reserved(who, 1, 0).__aenter__()
 
@@ -76,7 +76,7 @@ async def test_tokens_are_reserved_and_what_was_not_used_comes_back(clock):
 async def test_a_request_larger_than_a_minute_s_tokens_takes_all_of_them_and_the_rest_is_a_debt(clock):
     limits, who = rate_limits(), caller(tokens_per_minute=100)
     async with limits.reserved(who, 10, 4000) as large:
-        large.used = 200
+        large.used = lambda: 200
     with pytest.raises(RateLimitExceeded) as refused:
         await limits.reserved(who, 5, 5).__aenter__()
     assert refused.value.retry_after == pytest.approx(66)
@@ -121,7 +121,7 @@ async def test_a_request_that_fails_settles_what_it_used(clock, how):
 
     async def fail() -> None:
         async with limits.reserved(who, 10, 90) as reservation:
-            reservation.used = 30
+            reservation.used = lambda: 30
             if how == "raises":
                 raise OSError
             await asyncio.sleep(60)

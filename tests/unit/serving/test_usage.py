@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from fathom.core.errors import StoreUnavailable
 from fathom.core.tenant import ANYONE, Caller, Limits, Tenant
+from fathom.core.usage import Amounts, Place
 from fathom.serving import usage
 from fathom.serving.usage import Ledger
 from fathom.store.database import Database
-from fathom.store.usage import Amounts, Place
 
 WHO = Caller(Tenant("a"), "key_1", limits=Limits(budget=1000, period="day"))
 ONE = Amounts(1, 10, 4, 20, 5)

@@ -8,7 +8,7 @@ from fathom.serving.responses.service import Responses
 from fathom.settings import StoreSettings
 from fathom.store.database import Database
 
-from tests.rooms import admission
+from tests.rooms import way
 from tests.unit.serving.responses.speaker import Speaker
 from tests.unit.serving.responses.words import WordsDialect
 
@@ -42,7 +42,7 @@ def serve(database: Database, speaker: Speaker, monkeypatch: pytest.MonkeyPatch)
         store = StoreSettings.model_validate(settings)
         responses = Responses(
             database,
-            Generate(speaker, admission()),
+            Generate(speaker, *way()),
             WordsDialect(),
             store,
             speaker.caller,
