@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.api.keys import bearer, lock, new_key, revoke
 from tests.databases import PostgresServer, needs_postgresql
 from tests.faults.clients import Answer, check_answer, check_kept, create, fetched, problems, serving
 from tests.running import until
@@ -92,3 +93,29 @@ def test_streams_whose_end_cannot_be_stored_end_with_an_error_and_are_stored_lat
         until(lambda: create(client).end == "completed", "it works again")
         assert {fetched(client, answer.id)["status"] for answer in answers} == {"completed"}
         assert problems(url) == []
+
+
+def test_known_keys_are_let_in_while_the_database_is_away_and_follow_it_when_it_is_back(
+    postgresql: PostgresServer,
+) -> None:
+    with serving(postgresql.new_database()) as client:
+        lock(client)
+        known, wrong = bearer(new_key(client)), bearer({"secret": "fk-" + "a" * 43})
+
+        def status(headers: dict[str, str]) -> int:
+            body = {"model": "scripted", "messages": [{"role": "user", "content": "hi"}]}
+            return client.post("/v1/chat/completions", json=body, headers=headers).status_code
+
+        assert (status(known), status(wrong)) == (200, 401)
+        postgresql.stop()
+        until(lambda: status(wrong) == 503, "a key that may be new has to wait")
+        assert status(known) == 200
+        assert status(bearer({"secret": "' OR pg_sleep(8)--"})) == 401
+        refused = client.post("/admin/keys", json={})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable")
+        postgresql.start()
+        until(lambda: status(wrong) == 401, "it is known again that there is no such key")
+        made = new_key(client)
+        assert status(bearer(made)) == 200
+        revoke(client, made)
+        assert (status(bearer(made)), status(known)) == (401, 200)

@@ -10,6 +10,9 @@ import pytest
 import typer
 from fathom import cli
 from fathom.api import errors as rendering
+from fathom.api.access import PUBLIC
+from fathom.api.admin.keys import schemas as keys
+from fathom.api.admin.keys.translate import to_body
 from fathom.api.anthropic.messages import schemas as messages
 from fathom.api.openai.chat import schemas as chat
 from fathom.api.openai.chat.schemas import ChatMessage, ChatRequest
@@ -21,6 +24,7 @@ from fathom.api.openai.tokenize.schemas import DetokenizeRequest, TokenizeChat, 
 from fathom.app import create_app
 from fathom.core import errors
 from fathom.core.engine import Phase
+from fathom.core.tenant import Scope
 from fathom.engine import structure
 from fathom.engine.scripted_engine import ScriptedEngine
 from fathom.models import catalogue
@@ -29,6 +33,8 @@ from fathom.settings import Settings, load, names
 from fathom.telemetry import metrics
 from prometheus_client.metrics import MetricWrapperBase
 from starlette.routing import Route
+
+from tests.unit.serving.making_keys import stored
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -128,7 +134,7 @@ def test_every_option_of_a_command_is_in_the_docs_and_no_other(name: str) -> Non
     for command in below:
         assert f"\nfathom {name} {command}".rstrip() in documented
     assert set(re.findall(r"`([^`]+)`", first_cells)) == {
-        "MODEL" if option == "model" else option for option in options
+        option if option.startswith("-") else option.upper() for option in options
     }
 
 
@@ -203,6 +209,17 @@ def test_every_field_of_the_other_requests_is_in_the_docs() -> None:
     for request in (TokenizeText, TokenizeChat, DetokenizeRequest):
         assert unsaid(request.model_fields, section("completions.md", "## Tokens")) == []
     assert unsaid(EmbeddingsRequest.model_fields, page("embeddings.md")) == []
+
+
+def test_every_field_of_a_key_and_every_scope_and_public_path_is_in_the_docs() -> None:
+    routes = section("keys.md", "## `/admin/keys`")
+    for body in (keys.NewKeyBody, keys.ChangeBody, keys.RotateBody):
+        assert unsaid(body.model_fields, routes) == []
+    assert unsaid(to_body(stored()), routes + section("keys.md", "## Rotating and revoking")) == ["object"]
+    limits = section("keys.md", "## Limits")
+    assert unsaid(keys.LimitsBody.model_fields, limits) == []
+    assert rows(section("keys.md", "## Scopes")).keys() == set(Scope)
+    assert unsaid(PUBLIC - {"/docs/oauth2-redirect"}, section("keys.md", "## What needs no key")) == []
 
 
 def test_every_field_of_a_message_is_said_to_be_honoured_or_refused() -> None:
