@@ -75,6 +75,6 @@ class Needs(SecurityBase):
         caller: Caller = request.state.caller
         if self._scope not in caller.scopes:
             raise PermissionDenied(
-                f"This needs a key with the scope {self._scope.value!r}, and yours has {', '.join(sorted(caller.scopes))}. "
-                "Ask whoever runs the server for another."
+                f"This needs a key with the scope {self._scope.value!r}, and yours has "
+                f"{', '.join(sorted(caller.scopes))}. Ask whoever runs the server for another."
             )
