@@ -98,5 +98,5 @@ def _tokens(prompt: Text | TokenIds) -> int:
 def _meter(embeddings: Iterable[Embedding], caller: Caller) -> None:
     tokens = sum(embedding.tokens for embedding in embeddings)
     metrics.PROMPT_TOKENS.labels(cached="false").inc(tokens)
-    metrics.TENANT_PROMPT_TOKENS.labels(tenant=metrics.tenant_label(caller.tenant.id)).inc(tokens)
+    metrics.tokens_of(caller.tenant.id).prompt.inc(tokens)
     record.note(prompt_tokens=tokens)

@@ -27,6 +27,7 @@ from fathom.settings import LimitSettings
 from fathom.telemetry import metrics, record
 
 _BEFORE_TOKENS = (Accepted, Echo)
+_CACHED, _UNCACHED = (metrics.PROMPT_TOKENS.labels(cached=cached) for cached in ("true", "false"))
 
 
 class Generates(Protocol):
@@ -68,7 +69,7 @@ class Generate(Live):
 
 class _Meter:
     def __init__(self, request: GenerationRequest, deadline: Deadline) -> None:
-        self._label, self._deadline = metrics.tenant_label(request.caller.tenant.id), deadline
+        self._tenant, self._deadline = metrics.tokens_of(request.caller.tenant.id), deadline
         self._entry: Entry
         self._began = time.perf_counter()
         self._waited = self._produces = False
@@ -138,14 +139,14 @@ class _Meter:
             self._count_prompt(event)
         self._reason = event.reason
         metrics.COMPLETION_TOKENS.inc(event.completion_tokens)
-        metrics.TENANT_COMPLETION_TOKENS.labels(tenant=self._label).inc(event.completion_tokens)
+        self._tenant.completion.inc(event.completion_tokens)
         metrics.REASONING_TOKENS.inc(event.reasoning_tokens)
         metrics.REASONING_BUDGET_EXHAUSTED.inc(event.budget_exhausted)
         metrics.REASONING_TRUNCATED.inc(event.trace_cut)
         record.add(completion_tokens=event.completion_tokens, reasoning_tokens=event.reasoning_tokens)
 
     def _count_prompt(self, event: Finished) -> None:
-        metrics.PROMPT_TOKENS.labels(cached="true").inc(event.cached_tokens)
-        metrics.PROMPT_TOKENS.labels(cached="false").inc(event.prompt_tokens - event.cached_tokens)
-        metrics.TENANT_PROMPT_TOKENS.labels(tenant=self._label).inc(event.prompt_tokens)
+        _CACHED.inc(event.cached_tokens)
+        _UNCACHED.inc(event.prompt_tokens - event.cached_tokens)
+        self._tenant.prompt.inc(event.prompt_tokens)
         record.add(cached_tokens=event.cached_tokens)
