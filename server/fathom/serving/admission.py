@@ -9,11 +9,15 @@ from fathom.core.engine import Prepared
 from fathom.core.events import Finished, Queued
 from fathom.core.generation import GenerationRequest
 from fathom.serving.capacity import Capacity, Room
-from fathom.serving.fair_queue import OUTPUT_WEIGHT, PROMPT_WEIGHT, FairQueue, Line, Ticket
+from fathom.serving.fair_queue import OUTPUT_WEIGHT, PROMPT_WEIGHT, TIERS, FairQueue, Line, Ticket
 from fathom.serving.overload import Overload
 from fathom.serving.pace import Pace
 from fathom.settings import LimitSettings
 from fathom.telemetry import metrics
+
+_WAITS = {tier: metrics.QUEUE_WAIT.labels(tier=tier) for tier in TIERS}
+
+_LUMP = 8  # tokens that are charged together: counting is cheaper than charging
 
 _LOOK_EVERY = 0.05  # seconds, where requests wait for room in the KV cache
 
@@ -66,6 +70,7 @@ class Admission:
     def leave(self, entry: "Entry") -> None:
         """It is over, or was given up before its turn."""
         if entry.called:
+            entry.settle()
             self._capacity.give_back(entry)
         else:
             self._queue.remove(entry, entry.line)
@@ -102,8 +107,8 @@ class Entry(Ticket):
         self.called, self.waited = False, 0.0
         self._admission, self._came = admission, time.monotonic()
         self._turn: asyncio.Future[None] | None = None
-        self._line_step, self._band_step = OUTPUT_WEIGHT / line.weight, OUTPUT_WEIGHT / line.band.weight
-        self._unfinished, self._produced, self._tokens = self.choices, 0, 0
+        self._unfinished = self.choices
+        self._produced = self._charged = self._told = 0
 
     def __enter__(self) -> "Entry":
         return self
@@ -124,7 +129,7 @@ class Entry(Ticket):
     def call(self) -> None:
         """Its turn has come."""
         self.called, self.waited = True, time.monotonic() - self._came
-        metrics.QUEUE_WAIT.labels(tier=self.line.band.tier).observe(self.waited)
+        _WAITS[self.line.band.tier].observe(self.waited)
         if self._turn and not self._turn.done():
             self._turn.set_result(None)
 
@@ -135,22 +140,28 @@ class Entry(Ticket):
     def produce(self) -> None:
         """A piece of an answer has come, as a rule a token. This is called for each."""
         self._produced += 1
-        self.line.counter += self._line_step
-        self.line.band.counter += self._band_step
-        self._admission.served += OUTPUT_WEIGHT
+        if not self._produced % _LUMP:
+            self.charge_output(self._produced)
 
     def finish(self, choice: Finished) -> None:
-        """With the last choice, what was charged is set right: not every piece is one token."""
-        self._tokens += choice.completion_tokens
-        self.line.learn(choice.completion_tokens)
+        """A choice has ended."""
         self._unfinished -= 1
-        if not self._unfinished:
-            self.charge(OUTPUT_WEIGHT * (self._tokens - self._produced))
+        self._told += choice.completion_tokens
+        self.line.learn(choice.completion_tokens)
+
+    def settle(self) -> None:
+        """Charge what is not charged yet, or was too much: not every piece is one token."""
+        self.charge_output(self._produced if self._unfinished else self._told)
+
+    def charge_output(self, tokens: int) -> None:
+        """So many in all."""
+        self.charge(OUTPUT_WEIGHT * (tokens - self._charged))
+        self._charged = tokens
 
     @property
     def tokens(self) -> int:
         """Of its completions so far, as well as that can be told."""
-        return self._tokens if not self._unfinished else max(self._tokens, self._produced)
+        return self._told if not self._unfinished else max(self._told, self._produced)
 
     def charge(self, cost: float) -> None:
         self.line.charge(cost)

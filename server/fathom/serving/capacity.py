@@ -27,9 +27,11 @@ class Load(Protocol):
 
 
 class Capacity:
+    """choices: that the engine has."""
+
     def __init__(self, engine: Room) -> None:
         self._engine = engine
-        self._choices = self._unread = 0
+        self.choices = self._unread = 0
         self._expected = 0.0
 
     @property
@@ -37,19 +39,19 @@ class Capacity:
         """In the batch. A request of many choices needs one free place: to wait for all of them would leave them empty
         for long."""
         card = self._engine.card
-        return not self._choices or (card is not None and self._choices < card.max_num_seqs + AHEAD)
+        return not self.choices or (card is not None and self.choices < card.max_num_seqs + AHEAD)
 
     def fits(self, load: Load) -> bool:
         """Into the batch and the KV cache: by what the engine says it holds, which knows what prompts share, and by
         what it has yet to read and to generate. Its requests are half way through their answers on average."""
         card = self._engine.card
-        if not self._choices or card is None or not card.kv_cache_tokens:
+        if not self.choices or card is None or not card.kv_cache_tokens:
             return self.has_place
         coming = self._unread + self._expected / 2 + load.unread + load.expected
         return self.has_place and coming <= card.kv_cache_tokens * (1 - self._engine.kv_usage())
 
     def take(self, load: Load) -> None:
-        self._choices += load.choices
+        self.choices += load.choices
         self._unread += load.unread
         self._expected += load.expected
 
@@ -60,5 +62,5 @@ class Capacity:
 
     def give_back(self, load: Load) -> None:
         self.read(load)
-        self._choices -= load.choices
-        self._expected = self._expected - load.expected if self._choices else 0.0  # and no rest of rounding
+        self.choices -= load.choices
+        self._expected = self._expected - load.expected if self.choices else 0.0  # and no rest of rounding

@@ -111,5 +111,5 @@ def _tokens(prompt: Text | TokenIds) -> int:
 
 def _meter(tokens: int, caller: Caller) -> None:
     metrics.PROMPT_TOKENS.labels(cached="false").inc(tokens)
-    metrics.TENANT_PROMPT_TOKENS.labels(tenant=metrics.tenant_label(caller.tenant.id)).inc(tokens)
+    metrics.tokens_of(caller.tenant.id).prompt.inc(tokens)
     record.note(prompt_tokens=tokens)

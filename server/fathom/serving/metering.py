@@ -23,12 +23,13 @@ from fathom.serving.usage import Ledger
 from fathom.telemetry import metrics, record
 
 _BEFORE_TOKENS = (Accepted, Echo)
+_CACHED, _UNCACHED = (metrics.PROMPT_TOKENS.labels(cached=cached) for cached in ("true", "false"))
 
 
 class Meter:
     def __init__(self, request: GenerationRequest, deadline: Deadline, ledger: Ledger) -> None:
         self._request, self._deadline, self._ledger = request, deadline, ledger
-        self._label = metrics.tenant_label(request.caller.tenant.id)
+        self._tenant = metrics.tokens_of(request.caller.tenant.id)
         self._entry: Entry
         self._used, self._thought = Amounts(), 0
         self._began = time.perf_counter()
@@ -111,15 +112,15 @@ class Meter:
         self._reason = event.reason
         self._used.reasoning_tokens += event.reasoning_tokens
         metrics.COMPLETION_TOKENS.inc(event.completion_tokens)
-        metrics.TENANT_COMPLETION_TOKENS.labels(tenant=self._label).inc(event.completion_tokens)
+        self._tenant.completion.inc(event.completion_tokens)
         metrics.REASONING_TOKENS.inc(event.reasoning_tokens)
         metrics.REASONING_BUDGET_EXHAUSTED.inc(event.budget_exhausted)
         metrics.REASONING_TRUNCATED.inc(event.trace_cut)
         record.add(completion_tokens=event.completion_tokens, reasoning_tokens=event.reasoning_tokens)
 
     def _count_prompt(self, event: Finished) -> None:
-        metrics.PROMPT_TOKENS.labels(cached="true").inc(event.cached_tokens)
-        metrics.PROMPT_TOKENS.labels(cached="false").inc(event.prompt_tokens - event.cached_tokens)
-        metrics.TENANT_PROMPT_TOKENS.labels(tenant=self._label).inc(event.prompt_tokens)
+        _CACHED.inc(event.cached_tokens)
+        _UNCACHED.inc(event.prompt_tokens - event.cached_tokens)
+        self._tenant.prompt.inc(event.prompt_tokens)
         record.add(cached_tokens=event.cached_tokens)
         self._used.cached_tokens = event.cached_tokens

@@ -26,7 +26,7 @@ class Overload:
         """For a request that has to wait in this line. Raises RateLimitExceeded and Overloaded."""
         wait = self._pace.seconds(self._queue.ahead(line).cost + cost)
         share, limits = self._queue.share(line), self._limits
-        if line.requests + 1 > share * limits.queue_requests:
+        if line.requests and line.requests + 1 > share * limits.queue_requests:
             raise self._full(request, "requests", line.requests, limits.queue_requests, wait)
         if line.requests and line.prompt_tokens + prompt_tokens > share * limits.queue_tokens:
             raise self._full(request, "tokens", line.prompt_tokens, limits.queue_tokens, wait)

@@ -77,12 +77,24 @@ STORE_ERRORS = Counter("fathom_store_errors", "Units of work that the database f
 MOST_TENANTS = 64
 """Tenants that have a label of their own, the first ones that are seen; later ones are "other" together."""
 
-_tenants: set[str] = set()
+_OTHER = "other"
 
 
-def tenant_label(tenant_id: str) -> str:
-    if tenant_id not in _tenants:
-        if len(_tenants) == MOST_TENANTS:
-            return "other"
-        _tenants.add(tenant_id)
-    return tenant_id
+class TenantTokens:
+    """The counters of one tenant."""
+
+    def __init__(self, label: str) -> None:
+        self.prompt = TENANT_PROMPT_TOKENS.labels(tenant=label)
+        self.completion = TENANT_COMPLETION_TOKENS.labels(tenant=label)
+
+
+_tenants: dict[str, TenantTokens] = {}
+
+
+def tokens_of(tenant_id: str) -> TenantTokens:
+    found = _tenants.get(tenant_id)
+    if found is None:
+        if len(_tenants) >= MOST_TENANTS:
+            return _tenants.setdefault(_OTHER, TenantTokens(_OTHER))
+        found = _tenants[tenant_id] = TenantTokens(tenant_id)
+    return found
