@@ -4,15 +4,20 @@
     |- BadRequest               400  invalid_request_error
     |  |- Unsupported           400  unsupported_value: the server knows the field and cannot honour it
     |  |- UnknownParameter      400  unknown_parameter: the server does not know the field, and is strict
+    |  |- Unreadable            400  invalid_request: no HTTP, no JSON, or not the JSON that is asked for
+    |  |- WrongMediaType        415  unsupported_media_type
     |  `- ContextLengthExceeded 400  context_length_exceeded
     |- ModelNotFound            404  model_not_found
     |- NotFound                 404  not_found: no such stored thing, or it is another tenant's
     |- PayloadTooLarge          413  payload_too_large
-    |- RequestTimeout           408  request_timeout: the time that the client gave is over
+    |- RequestTimeout           408  request_timeout: the time that the client gave is over, or it sends too slowly
+    |- MisdirectedRequest       421  misdirected_request: the client takes this server for another host
+    |- HeadersTooLarge          431  headers_too_large
     |- EngineCrashed            500  engine_crashed: the engine died twice with this request in it
     |- DeadlineExceeded         504  deadline_exceeded: the time that the server gives is over
     |- EngineUnavailable        503  engine_unavailable, with Retry-After
     |  `- ShuttingDown          503  shutting_down
+    |- TooManyConnections       503  too_many_connections, with Retry-After
     `- StoreUnavailable         503  store_unavailable: the database does not answer, with Retry-After
        `- StoreFull             507  store_full: it has no room
 
@@ -53,6 +58,15 @@ class Unsupported(BadRequest):
 
 class UnknownParameter(BadRequest):
     code = "unknown_parameter"
+
+
+class Unreadable(BadRequest):
+    code = "invalid_request"
+
+
+class WrongMediaType(BadRequest):
+    status = 415
+    code = "unsupported_media_type"
 
 
 class ContextLengthExceeded(BadRequest):
@@ -105,6 +119,19 @@ class RequestTimeout(ServiceError):
     retry = False
 
 
+class MisdirectedRequest(ServiceError):
+    status = 421
+    type = "invalid_request_error"
+    code = "misdirected_request"
+    retry = False
+
+
+class HeadersTooLarge(ServiceError):
+    status = 431
+    type = "invalid_request_error"
+    code = "headers_too_large"
+
+
 class EngineCrashed(ServiceError):
     code = "engine_crashed"
     retry = False
@@ -122,6 +149,11 @@ class EngineUnavailable(ServiceError):
 
 class ShuttingDown(EngineUnavailable):
     code = "shutting_down"
+
+
+class TooManyConnections(ServiceError):
+    status = 503
+    code = "too_many_connections"
 
 
 class StoreUnavailable(ServiceError):
