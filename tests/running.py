@@ -19,6 +19,7 @@ import httpx
 import psutil
 import uvicorn
 from fastapi import FastAPI
+from fathom.api.connection import configure
 from fathom.api.openai.chat.translate import TRACE_KEYS
 from fathom.app import create_app
 from fathom.core.engine import Engine
@@ -48,8 +49,7 @@ def app_running(
         Path(folder, "fathom.db").write_bytes(empty_database())
         app = create_app(_with_database(settings, f"sqlite+aiosqlite:///{folder}/fathom.db"), engine)
         change(app)
-        config = uvicorn.Config(app, port=0, log_config=None, http="httptools", access_log=False)
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configure(app, settings.http, port=0))
         thread = threading.Thread(target=server.run, args=([listening] if listening else None,), daemon=True)
         thread.start()
         until(lambda: server.started, "the app listens")

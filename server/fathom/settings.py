@@ -33,10 +33,24 @@ class HttpSettings(_Group):
     host: str = Field("127.0.0.1", description="Address to listen on. Loopback by default.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     max_body_bytes: int = Field(8 << 20, ge=1024, description="Largest request body, in bytes; more is 413.")
+    max_header_bytes: int = Field(
+        65536, ge=1024, description="Largest head of a request (target and headers), in bytes; more is 431."
+    )
+    max_connections: int = Field(
+        4096, ge=1, description="Most connections at a time. One more closes the one that has been idle longest."
+    )
+    allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="Host names that clients may call the server by, besides addresses and localhost. "
+        "Empty: any; on a loopback `host`, none.",
+    )
     strict: bool = Field(
         False, description="Refuse unknown request fields with 400, instead of naming them in a header."
     )
     keep_alive: float = Field(10.0, gt=0, description="Seconds of silence on a stream until a comment is sent.")
+    read_timeout: float = Field(
+        60.0, gt=0, description="Seconds that a request may take to come, headers and body; then it is 408."
+    )
     write_timeout: float = Field(
         30.0, gt=0, description="Seconds that a client may leave its stream unread; then it is closed."
     )

@@ -54,7 +54,7 @@ def error(answer) -> dict:
         ({"input": [{"type": "item_reference", "id": "msg_gone"}]}, "input.0.id"),
         ({"input": [{"type": "web_search_call", "id": "ws_1"}]}, "input.0"),
         ({"input": [{"type": "reasoning", "summary": [], "encrypted_content": "x"}]}, "input.0.encrypted_content"),
-        ({"input": "\ud800"}, "input.0"),
+        ({"input": "\ud800"}, "input"),
         ({"instructions": "\ud800"}, "instructions"),
         ({"user": "\ud800"}, "user"),
         ({"previous_response_id": "resp_gone"}, "previous_response_id"),
@@ -76,8 +76,9 @@ def error(answer) -> dict:
         ({"tools": [TOOL, TOOL]}, "tools.1.name"),
         ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "g"}}, "tool_choice"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"tools": [{**TOOL, "parameters": nested(200)}]}, "tools"),
-        ({"tools": [{**TOOL, "parameters": nested(600)}], "background": True}, "tools"),
+        ({"tools": [{**TOOL, "parameters": nested(150)}]}, "tools"),
+        ({"tools": [{**TOOL, "parameters": nested(150)}], "background": True}, "tools"),
+        ({"tools": [{**TOOL, "parameters": nested(600)}]}, None),
     ],
 )
 @pytest.mark.parametrize("streamed", [False, True])

@@ -88,7 +88,7 @@ def test_a_client_that_does_not_read_is_left_and_others_are_not_held_up():
             silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             content = json.dumps(chat_body(stream=True)).encode()
             silent.sendall(
-                b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
             )
             until(lambda: long, "it runs")

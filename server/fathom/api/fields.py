@@ -1,10 +1,11 @@
 """What every dialect does with the fields of a request: find the model, refuse by name, name what is ignored; and text
 that must become bytes, theirs and ours."""
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
 from fathom.core.engine import ModelCard
@@ -13,6 +14,24 @@ from fathom.core.errors import BadRequest, ModelNotFound, UnknownParameter, Unsu
 MOST_PARTS = 16_384
 """Of all messages together. Parts cost far more than their bytes: a body full of empty ones would take seconds of
 everybody's time."""
+
+
+class Open(BaseModel):
+    """Fields that we do not know are kept, so that they can be named. A number is a number, and no text or truth value
+    that could be read as one."""
+
+    model_config = ConfigDict(extra="allow", strict=True, protected_namespaces=())
+
+
+def at_most(most: int) -> BeforeValidator:
+    """For an object of at most so many entries. Its schema alone would look at every one of them first."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > most:
+            raise PydanticCustomError("too_many", "At most {most} entries are allowed", {"most": most})
+        return value
+
+    return BeforeValidator(check)
 
 
 def adapter_of(model: str, card: ModelCard) -> str | None:
@@ -72,7 +91,8 @@ def refuse(
         value, name = getattr(body, field), inside + field
         if value is not None and value not in harmless:
             why = (instead or {}).get(name, "this server cannot do it")
-            raise Unsupported(f"{name} = {str(value)[:80]} is not supported: {why}. Leave {name} out.", param=name)
+            said = value if isinstance(value, str) else reprlib.repr(value)
+            raise Unsupported(f"{name} = {said[:80]} is not supported: {why}. Leave {name} out.", param=name)
 
 
 def ignored_header(body: BaseModel, strict: bool = False) -> dict[str, str]:
@@ -90,7 +110,7 @@ def ignored_header(body: BaseModel, strict: bool = False) -> dict[str, str]:
 
 def _extras(value: Any, path: str = "") -> Iterator[str]:
     if isinstance(value, BaseModel):
-        yield from (path + name for name in value.model_extra or {} if name.isascii() and name.isprintable())
+        yield from (path + ascii(name)[1:-1] for name in value.model_extra or {})
         for name in value.model_fields_set & type(value).model_fields.keys():
             yield from _extras(getattr(value, name), f"{path}{name}.")
     elif isinstance(value, list) and value and isinstance(value[0], BaseModel | list):  # and no list of token ids

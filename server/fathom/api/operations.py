@@ -1,4 +1,4 @@
-"""Probes, version and metrics, for whoever runs the server."""
+"""Probes, version and metrics, for whoever runs the server. Some load balancers send HEAD."""
 
 from typing import Any
 
@@ -14,24 +14,28 @@ router = APIRouter(tags=["operations"])
 metrics_router = APIRouter(tags=["operations"])
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez")
 async def livez() -> dict[str, str]:
     """200 as long as the API process answers, whatever the engine does."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 async def readyz(supervisor: CurrentSupervisor) -> Response:
     """200 when requests are served, else 503 with the phase."""
     return JSONResponse(_state(supervisor), 200 if supervisor.ready else 503)
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", include_in_schema=False)
 async def health(supervisor: CurrentSupervisor) -> Response:
     """As /readyz, under the name that vLLM's server uses."""
     return await readyz(supervisor)
 
 
+@router.head("/startupz", include_in_schema=False)
 @router.get("/startupz")
 async def startupz(supervisor: CurrentSupervisor) -> Response:
     """Where the start is: phase, seconds, and the share that is done where it is known. 200 once it is over."""

@@ -22,6 +22,7 @@ _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 async def stream(
+    request: Request,
     frames: AsyncGenerator[bytes],
     on_error: Callable[[ServiceError], bytes],
     headers: dict[str, str],
@@ -35,11 +36,18 @@ async def stream(
     What fails before the first frame is raised here, while the status can still tell.
     """
     try:
-        first = await anext(frames)
+        first = await unless_gone(request, _first(frames))
     except BaseException:
         await frames.aclose()
         raise
+    if first is None:
+        await frames.aclose()
+        return Response(status_code=499)
     return EventStream(_body(first, frames, on_error), {**_HEADERS, **headers}, settings, sign_of_life)
+
+
+async def _first(frames: AsyncGenerator[bytes]) -> bytes:
+    return await anext(frames)
 
 
 async def _body(

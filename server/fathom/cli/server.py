@@ -14,6 +14,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from fathom.api.connection import configure
 from fathom.app import create_app
 from fathom.cli.banner import banner
 from fathom.cli.complain import complain
@@ -91,16 +92,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             server.should_exit = True
 
     app = create_app(settings, VllmEngine(settings), Hooks(show, on_ready, on_failed))
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_LAST_WORDS,
-        )
-    )
+    server = _Server(configure(app, settings.http, timeout_graceful_shutdown=_LAST_WORDS))
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     way_out = _WayOut(app.state.drain, server, serving)
     with suppress(asyncio.CancelledError):

@@ -4,20 +4,25 @@
     |- BadRequest               400  invalid_request_error
     |  |- Unsupported           400  unsupported_value: the server knows the field and cannot honour it
     |  |- UnknownParameter      400  unknown_parameter: the server does not know the field, and is strict
+    |  |- Unreadable            400  invalid_request: no HTTP, no JSON, or not the JSON that is asked for
+    |  |- WrongMediaType        415  unsupported_media_type
     |  `- ContextLengthExceeded 400  context_length_exceeded
     |- Unauthenticated          401  invalid_api_key: no key, or one that opens nothing here
     |- PermissionDenied         403  insufficient_permissions: the key has not the scope that the route needs
     |- ModelNotFound            404  model_not_found
     |- NotFound                 404  not_found: no such stored thing, or it is another tenant's
     |- PayloadTooLarge          413  payload_too_large
+    |- RequestTimeout           408  request_timeout: the time that the client gave is over, or it sends too slowly
+    |- MisdirectedRequest       421  misdirected_request: the client takes this server for another host
     |- RateLimitExceeded        429  rate_limit_exceeded: a key or tenant asks for more than it may, with Retry-After
-    |- RequestTimeout           408  request_timeout: the time that the client gave is over
     |- QuotaExceeded            429  insufficient_quota: a key's budget is used up
+    |- HeadersTooLarge          431  headers_too_large
     |- EngineCrashed            500  engine_crashed: the engine died twice with this request in it
     |- DeadlineExceeded         504  deadline_exceeded: the time that the server gives is over
     |- EngineUnavailable        503  engine_unavailable, with Retry-After
     |  `- ShuttingDown          503  shutting_down
     |- Overloaded               503  overloaded: there is more to do than can be done in time, with Retry-After
+    |- TooManyConnections       503  too_many_connections, with Retry-After
     `- StoreUnavailable         503  store_unavailable: the database does not answer, with Retry-After
        `- StoreFull             507  store_full: it has no room
 
@@ -58,6 +63,15 @@ class Unsupported(BadRequest):
 
 class UnknownParameter(BadRequest):
     code = "unknown_parameter"
+
+
+class Unreadable(BadRequest):
+    code = "invalid_request"
+
+
+class WrongMediaType(BadRequest):
+    status = 415
+    code = "unsupported_media_type"
 
 
 class ContextLengthExceeded(BadRequest):
@@ -140,6 +154,19 @@ class QuotaExceeded(ServiceError):
     retry = False
 
 
+class MisdirectedRequest(ServiceError):
+    status = 421
+    type = "invalid_request_error"
+    code = "misdirected_request"
+    retry = False
+
+
+class HeadersTooLarge(ServiceError):
+    status = 431
+    type = "invalid_request_error"
+    code = "headers_too_large"
+
+
 class EngineCrashed(ServiceError):
     code = "engine_crashed"
     retry = False
@@ -162,6 +189,11 @@ class ShuttingDown(EngineUnavailable):
 class Overloaded(ServiceError):
     status = 503
     code = "overloaded"
+
+
+class TooManyConnections(ServiceError):
+    status = 503
+    code = "too_many_connections"
 
 
 class StoreUnavailable(ServiceError):

@@ -59,6 +59,9 @@ REQUESTS_REFUSED = Counter(
 TENANT_PROMPT_TOKENS = Counter("fathom_tenant_prompt_tokens", "Prompt tokens, by tenant.", ("tenant",))
 TENANT_COMPLETION_TOKENS = Counter("fathom_tenant_completion_tokens", "Generated tokens, by tenant.", ("tenant",))
 DEADLINES_EXCEEDED = Counter("fathom_deadlines_exceeded", "Requests that took too long, by whose limit.", ("limit",))
+CONNECTIONS_REFUSED = Counter(
+    "fathom_connections_refused", "Connections that were refused, or closed in the middle, by why.", ("reason",)
+)
 STREAMS_UNREAD = Counter("fathom_streams_unread", "Streams that were closed because their client did not read them.")
 RESPONSES = Counter("fathom_responses", "Stored responses that ended here, by how.", ("ending",))
 RESPONSES_QUEUED = Gauge("fathom_responses_queued", "Background responses that wait for their turn.")

@@ -7,9 +7,9 @@ Effort: reasoning_effort, reasoning.effort, chat_template_kwargs. The first that
 
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from fathom.api.fields import encodable
+from fathom.api.fields import Open, encodable
 from fathom.api.openai.fields import INT64
 from fathom.core.errors import BadRequest
 from fathom.core.generation import ReasoningControl
@@ -27,20 +27,14 @@ _RESERVED = {
 }
 
 
-class _Open(BaseModel):
-    """Fields that we do not know are kept, so that they can be named."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-
-
-class Thinking(_Open):
+class Thinking(Open):
     """As DeepSeek and Anthropic spell it. `budget_tokens`: the most tokens of trace."""
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: int | None = Field(None, ge=0, lt=INT64)
 
 
-class ReasoningOptions(_Open):
+class ReasoningOptions(Open):
     """As OpenRouter spells it. `exclude` hides the trace."""
 
     effort: Level | None = None
@@ -49,7 +43,7 @@ class ReasoningOptions(_Open):
     enabled: bool | None = None
 
 
-class ReasoningFields(_Open):
+class ReasoningFields(Open):
     """What decides whether the model thinks, and the other variables of its chat template."""
 
     chat_template_kwargs: dict[str, Any] | None = None

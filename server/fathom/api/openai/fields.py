@@ -14,8 +14,9 @@ UnsupportedSampling, UNSUPPORTED           vLLM's fields that we know and refuse
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
+from fathom.api.fields import Open, at_most
 from fathom.api.fields import encodable as encodable
 from fathom.core.errors import BadRequest
 from fathom.core.generation import Sampling, Structure, Tier
@@ -25,9 +26,15 @@ MOST_CHOICES = 128
 """Choices of one request, over all its prompts."""
 
 _TIERS: dict[str, Tier] = {"flex": "flex", "priority": "priority", "fast": "priority", "ultrafast": "priority"}
+MOST_BIASES = 4096
+
+_MOST_METADATA = 16
 _MOST_STOPS = 4
 _MOST_WORDS = 64
 
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], at_most(_MOST_METADATA)
+]
 TokenId = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 NonEmpty = Annotated[str, Field(min_length=1)]
 
@@ -36,16 +43,12 @@ def _as_list(stop: Any) -> Any:
     return [stop] if isinstance(stop, str) else stop
 
 
-class StreamOptions(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
+class StreamOptions(Open):
     include_usage: bool = False
 
 
-class StructuredOutputs(BaseModel):
+class StructuredOutputs(Open):
     """vLLM's. Exactly one of them. `json`: a JSON Schema; it and `structural_tag` may also come as JSON text."""
-
-    model_config = ConfigDict(extra="allow")
 
     regex: str | None = None
     choice: list[NonEmpty] | None = Field(None, min_length=1, fail_fast=True)
@@ -54,29 +57,23 @@ class StructuredOutputs(BaseModel):
     structural_tag: Any = None
 
 
-class JsonSchemaFormat(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
+class JsonSchemaFormat(Open):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
     description: str | None = None
     schema_: Any = Field(None, alias="schema")
     strict: bool | None = None
 
 
-class ResponseFormat(BaseModel):
+class ResponseFormat(Open):
     """OpenAI's. A schema is always followed, `strict` or not."""
-
-    model_config = ConfigDict(extra="allow")
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
 
 
-class SamplingOptions(BaseModel):
+class SamplingOptions(Open):
     """How tokens are drawn. Names and bounds are OpenAI's, and beyond those vLLM's. null is the same as leaving a field
     out."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
 
     min_tokens: int | None = Field(None, ge=0, lt=INT64)
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
@@ -96,7 +93,13 @@ class SamplingOptions(BaseModel):
         None, max_length=_MOST_WORDS, fail_fast=True
     )
     logit_bias: (
-        dict[Annotated[int, Field(ge=0, lt=2**31)], Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]]
+        Annotated[
+            dict[
+                Annotated[int, Field(strict=False, ge=0, lt=2**31)],
+                Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)],
+            ],
+            at_most(MOST_BIASES),
+        ]
         | None
     ) = None
     ignore_eos: bool | None = None

@@ -20,12 +20,14 @@ from fathom.api.dependencies import (
     CurrentTerms,
 )
 from fathom.api.fields import adapter_of, ignored_header, refuse
+from fathom.api.json_body import JsonRoute
 from fathom.core.errors import ServiceError
 from fathom.core.ids import new_id
 from fathom.telemetry import record
 
 router = APIRouter(
     tags=["messages"],
+    route_class=JsonRoute,
     responses={"4XX": {"model": errors.MessagesErrorBody}, "5XX": {"model": errors.MessagesErrorBody}},
 )
 
@@ -53,7 +55,7 @@ async def create_message(
             return errors.frame(error, request.state.request_id)
 
         frames = MessageStream(body, message_id, seals, card.context_length).frames(events)
-        return await sse.stream(frames, error_frame, headers, settings.http, sign_of_life=PING)
+        return await sse.stream(request, frames, error_frame, headers, settings.http, sign_of_life=PING)
     whole = translate.to_message(events, body, message_id, seals, card.context_length)
     message = await sse.unless_gone(request, whole)
     return Response(status_code=499) if message is None else _json(message, headers)

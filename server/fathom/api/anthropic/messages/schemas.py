@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-from fathom.api.fields import MOST_PARTS, few_parts
+from fathom.api.fields import MOST_PARTS, Open, few_parts
 
 _INT64 = 2**63
 _MOST_MESSAGES = 4096
@@ -12,17 +12,11 @@ _MOST_TOOLS = 128
 MOST_STOPS = 64
 
 
-class _Open(BaseModel):
-    """Fields that we do not know are kept, so that they can be named."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-
-
 def _as_blocks(content: Any) -> Any:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-class Part(_Open):
+class Part(Open):
     """Of a tool's result. What is no text is refused by name."""
 
     type: str
@@ -51,12 +45,12 @@ class Block(Part):
 Blocks = Annotated[Annotated[list[Block], Field(max_length=MOST_PARTS, fail_fast=True)], BeforeValidator(_as_blocks)]
 
 
-class Turn(_Open):
+class Turn(Open):
     role: Literal["user", "assistant", "system"]
     content: Blocks
 
 
-class ClientTool(_Open):
+class ClientTool(Open):
     """A tool that the client runs. One that runs at Anthropic, or whose arguments only their models know, has another
     `type`."""
 
@@ -72,34 +66,34 @@ class ClientTool(_Open):
     cache_control: Any = None
 
 
-class ToolChoice(_Open):
+class ToolChoice(Open):
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
     disable_parallel_tool_use: bool | None = None
 
 
-class Thinking(_Open):
+class Thinking(Open):
     type: Literal["enabled", "disabled", "adaptive", "between_tools"]
     budget_tokens: int | None = Field(None, ge=0, lt=_INT64)
     display: Literal["summarized", "omitted"] | None = None
 
 
-class OutputFormat(_Open):
+class OutputFormat(Open):
     type: Literal["json_schema"]
     schema_: dict[str, Any] = Field(alias="schema")
 
 
-class OutputConfig(_Open):
+class OutputConfig(Open):
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     format: OutputFormat | None = None
     task_budget: Any = None
 
 
-class Metadata(_Open):
+class Metadata(Open):
     user_id: str | None = None
 
 
-class PromptRequest(_Open):
+class PromptRequest(Open):
     """What becomes the prompt, and what decides whether the model thinks. All of it can be counted."""
 
     model: str

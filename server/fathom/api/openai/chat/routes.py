@@ -7,13 +7,14 @@ from fastapi import APIRouter, Request, Response
 
 from fathom.api import sse
 from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings, CurrentTerms
+from fathom.api.json_body import JsonRoute
 from fathom.api.openai import shared
 from fathom.api.openai.chat import translate
 from fathom.api.openai.chat.schemas import INSTEAD, REFUSED, ChatRequest
 from fathom.api.openai.chat.stream import ChatStream
 from fathom.telemetry import record
 
-router = APIRouter(tags=["chat"])
+router = APIRouter(tags=["chat"], route_class=JsonRoute)
 
 
 @router.post("/v1/chat/completions")
@@ -35,7 +36,7 @@ async def create_chat_completion(
     fields = settings.reasoning.fields
     if body.stream:
         frames = ChatStream(body, completion_id, fields).frames(events)
-        return await sse.stream(frames, shared.error_frame, headers, settings.http)
+        return await sse.stream(request, frames, shared.error_frame, headers, settings.http)
     completion = await sse.unless_gone(request, translate.to_completion(events, body, completion_id, fields))
     if completion is None:
         return Response(status_code=499)

@@ -3,27 +3,21 @@ OpenRouter, DashScope and vLLM added."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-from fathom.api.fields import few_parts
+from fathom.api.fields import Open, few_parts
 from fathom.api.openai.controls import ReasoningFields
-from fathom.api.openai.fields import INT64, UNSUPPORTED, SamplingFields, UnsupportedSampling
+from fathom.api.openai.fields import INT64, UNSUPPORTED, Metadata, SamplingFields, UnsupportedSampling
 from fathom.api.tool_use import MOST_TOOLS, NAME
 
 _MOST_MESSAGES = 4096
-
-
-class _Open(BaseModel):
-    """Fields that we do not know are kept, so that they can be named."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
 
 
 def _as_parts(content: Any) -> Any:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-class Part(_Open):
+class Part(Open):
     """Text, or a refusal said back. Pictures, sound and files are refused by name."""
 
     type: str
@@ -31,18 +25,18 @@ class Part(_Open):
     refusal: str | None = None
 
 
-class FunctionCall(_Open):
+class FunctionCall(Open):
     name: str
     arguments: str = ""
 
 
-class CallOfTurn(_Open):
+class CallOfTurn(Open):
     id: str
     type: Literal["function"] = "function"
     function: FunctionCall
 
 
-class ChatMessage(_Open):
+class ChatMessage(Open):
     """`reasoning_content` or `reasoning`: the trace of an earlier turn. `prefix`: continue this turn, the last one."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -56,33 +50,33 @@ class ChatMessage(_Open):
     prefix: bool | None = None
 
 
-class FunctionTool(_Open):
+class FunctionTool(Open):
     name: str = Field(pattern=NAME)
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
 
-class ChatTool(_Open):
+class ChatTool(Open):
     type: Literal["function"]
     function: FunctionTool
 
 
-class FunctionName(_Open):
+class FunctionName(Open):
     name: str
 
 
-class NamedTool(_Open):
+class NamedTool(Open):
     type: Literal["function"] = "function"
     function: FunctionName
 
 
-class AllowedTools(_Open):
+class AllowedTools(Open):
     mode: Literal["auto", "required"] = "auto"
     tools: list[NamedTool] = Field(min_length=1, max_length=MOST_TOOLS, fail_fast=True)
 
 
-class ToolChoice(_Open):
+class ToolChoice(Open):
     """One function by name, or a part of the tools."""
 
     type: Literal["function", "allowed_tools"]
@@ -111,9 +105,7 @@ class ChatRequest(Conversation, SamplingFields, UnsupportedSampling):
     top_logprobs: int | None = Field(None, ge=0, le=20)
 
     service_tier: Literal["auto", "default", "flex", "priority", "scale"] | None = None
-    metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(
-        None, max_length=16
-    )
+    metadata: Metadata | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Request, Response
 
 from fathom.api import sse
 from fathom.api.dependencies import CurrentCard, CurrentGenerate, CurrentSettings, CurrentTerms
+from fathom.api.json_body import JsonRoute
 from fathom.api.openai import shared
 from fathom.api.openai.completions import translate
 from fathom.api.openai.completions.schemas import REFUSED, CompletionRequest
 from fathom.telemetry import record
 
-router = APIRouter(tags=["completions"])
+router = APIRouter(tags=["completions"], route_class=JsonRoute)
 
 
 @router.post("/v1/completions")
@@ -34,7 +35,7 @@ async def create_completion(
     events = translate.merged([generate(terms.on(each)) for each in requests])
     if body.stream:
         frames = translate.CompletionStream(body, completion_id, len(requests)).frames(events)
-        return await sse.stream(frames, shared.error_frame, headers, settings.http)
+        return await sse.stream(request, frames, shared.error_frame, headers, settings.http)
     completion = await sse.unless_gone(request, translate.to_completion(events, body, completion_id, len(requests)))
     if completion is None:
         return Response(status_code=499)

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Request, Response
 
 from fathom.api import sse
 from fathom.api.dependencies import CurrentCard, CurrentEmbed, CurrentSettings, CurrentTerms
+from fathom.api.json_body import JsonRoute
 from fathom.api.openai import shared
 from fathom.api.openai.embeddings import translate
 from fathom.api.openai.embeddings.schemas import EmbeddingsRequest
 from fathom.telemetry import record
 
-router = APIRouter(tags=["embeddings"])
+router = APIRouter(tags=["embeddings"], route_class=JsonRoute)
 
 
 @router.post("/v1/embeddings")

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
+from fathom.api.fields import Open
 from fathom.api.openai.fields import NonEmpty, TokenId
 
 _MOST_INPUTS = 2048
@@ -24,10 +25,8 @@ def _kind(value: Any) -> str:
             return "list[str]"
 
 
-class EmbeddingsRequest(BaseModel):
+class EmbeddingsRequest(Open):
     """`input`: one text, several, the token ids of one, or of several."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
 
     model: str
     input: Annotated[

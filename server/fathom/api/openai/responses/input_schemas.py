@@ -2,23 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from fathom.api.fields import MOST_PARTS
+from fathom.api.fields import MOST_PARTS, Open
 from fathom.api.tool_use import NAME
 
 Id = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]
 State = Literal["in_progress", "completed", "incomplete"]
 
 
-class _Open(BaseModel):
-    """Fields that we do not know are kept, so that they can be named."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-
-
-class Part(_Open):
+class Part(Open):
     """Text. Pictures, sound and files are refused by name. What an output has beside its text says nothing new."""
 
     type: str
@@ -36,7 +30,7 @@ def _as_parts(content: Any) -> Any:
 Parts = Annotated[Annotated[list[Part], Field(fail_fast=True)], BeforeValidator(_as_parts)]
 
 
-class MessageItem(_Open):
+class MessageItem(Open):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
     content: Parts
@@ -45,7 +39,7 @@ class MessageItem(_Open):
     phase: Any = None
 
 
-class CallItem(_Open):
+class CallItem(Open):
     """A call that the model made. `arguments` is JSON, as the model wrote it."""
 
     type: Literal["function_call"]
@@ -57,7 +51,7 @@ class CallItem(_Open):
     parsed_arguments: Any = None
 
 
-class CallOutputItem(_Open):
+class CallOutputItem(Open):
     type: Literal["function_call_output"]
     call_id: str = Field(min_length=1)
     output: Parts
@@ -65,7 +59,7 @@ class CallOutputItem(_Open):
     status: State | None = None
 
 
-class ReasoningItem(_Open):
+class ReasoningItem(Open):
     """A trace of an earlier turn: in the open, or sealed by this server."""
 
     type: Literal["reasoning"]
@@ -76,14 +70,14 @@ class ReasoningItem(_Open):
     status: State | None = None
 
 
-class ItemReference(_Open):
+class ItemReference(Open):
     """An item that this server keeps, by its id."""
 
     type: Literal["item_reference"] = "item_reference"
     id: Id
 
 
-class OtherItem(_Open):
+class OtherItem(Open):
     """Calls of built-in tools, and whatever else there may be: refused by name."""
 
     type: str

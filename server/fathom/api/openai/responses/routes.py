@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from fathom.api import sse
 from fathom.api.dependencies import CurrentGenerate, CurrentResponses, CurrentSeals, CurrentSettings, CurrentTenant
+from fathom.api.json_body import JsonRoute
 from fathom.api.openai import shared
 from fathom.api.openai.fields import INT64
 from fathom.api.openai.responses import frames, paging, translate
@@ -20,7 +21,7 @@ from fathom.serving.responses.draft import Frame
 from fathom.settings import HttpSettings
 from fathom.telemetry import record
 
-router = APIRouter(tags=["responses"])
+router = APIRouter(tags=["responses"], route_class=JsonRoute)
 
 Json = dict[str, Any]
 
@@ -59,7 +60,7 @@ async def create_response(
     else:
         coming = frames.unstored(transcript, generate(draft.generation))
     if body.stream:
-        return await _stream(frames.FrameStream(coming), settings.http, headers)
+        return await _stream(request, frames.FrameStream(coming), settings.http, headers)
     if not await sse.unless_gone(request, frames.last(coming)):
         return Response(status_code=499)
     if transcript.error:
@@ -96,7 +97,7 @@ async def get_response(
     if stream:
         await responses.exists(tenant, response_id)
         coming = responses.follow(tenant, response_id, -1 if starting_after is None else starting_after)
-        return await _stream(frames.FrameStream(coming, resumed=True), settings.http, {})
+        return await _stream(request, frames.FrameStream(coming, resumed=True), settings.http, {})
     if starting_after is not None:
         raise BadRequest("starting_after is for streams. Send stream=true with it.", param="starting_after")
     body = await responses.get(tenant, response_id)
@@ -138,8 +139,10 @@ def _shown(items: list[Json], included: set[str], seals: CurrentSeals) -> list[J
     return [sealed(item, seals) for item in items] if "reasoning.encrypted_content" in included else items
 
 
-async def _stream(stream: frames.FrameStream, settings: HttpSettings, headers: dict[str, str]) -> Response:
-    return await sse.stream(stream.events(), stream.error, headers, settings)
+async def _stream(
+    request: Request, stream: frames.FrameStream, settings: HttpSettings, headers: dict[str, str]
+) -> Response:
+    return await sse.stream(request, stream.events(), stream.error, headers, settings)
 
 
 def _json(body: Json, headers: dict[str, str] | None = None) -> Response:

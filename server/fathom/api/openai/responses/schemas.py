@@ -2,10 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from fathom.api.fields import Open
 from fathom.api.openai.controls import ReasoningFields, ReasoningOptions
-from fathom.api.openai.fields import INT64, UNSUPPORTED, SamplingOptions, StructuredOutputs, UnsupportedSampling
+from fathom.api.openai.fields import (
+    INT64,
+    UNSUPPORTED,
+    Metadata,
+    SamplingOptions,
+    StructuredOutputs,
+    UnsupportedSampling,
+)
 from fathom.api.openai.responses.input_schemas import Id, InputItem, as_items, few_parts
 from fathom.api.tool_use import MOST_TOOLS, NAME
 
@@ -24,13 +32,7 @@ Include = Literal[
 Summary = Literal["auto", "concise", "detailed"]
 
 
-class _Open(BaseModel):
-    """Fields that we do not know are kept, so that they can be named."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-
-
-class Tool(_Open):
+class Tool(Open):
     """A function. OpenAI's own tools are refused by name."""
 
     type: str
@@ -40,12 +42,12 @@ class Tool(_Open):
     strict: bool | None = None
 
 
-class NamedTool(_Open):
+class NamedTool(Open):
     type: str = "function"
     name: str | None = None
 
 
-class ToolChoice(_Open):
+class ToolChoice(Open):
     """One function by name, or a part of the tools."""
 
     type: str
@@ -54,7 +56,7 @@ class ToolChoice(_Open):
     tools: list[NamedTool] | None = Field(None, min_length=1, max_length=MOST_TOOLS, fail_fast=True)
 
 
-class TextFormat(_Open):
+class TextFormat(Open):
     """A schema is always followed, `strict` or not."""
 
     type: Literal["text", "json_object", "json_schema"] = "text"
@@ -64,7 +66,7 @@ class TextFormat(_Open):
     strict: bool | None = None
 
 
-class TextOptions(_Open):
+class TextOptions(Open):
     format: TextFormat | None = None
     verbosity: Any = None
 
@@ -81,7 +83,7 @@ class ResponsesReasoning(ReasoningOptions):
 Hint = Annotated[str, Field(max_length=512)]
 
 
-class StreamOptions(_Open):
+class StreamOptions(Open):
     include_obfuscation: Any = None
 
 
@@ -121,9 +123,7 @@ class ResponsesRequest(PromptRequest, SamplingOptions, UnsupportedSampling):
     structured_outputs: StructuredOutputs | None = None
 
     service_tier: Literal["auto", "default", "flex", "priority", "scale", "fast", "ultrafast"] | None = None
-    metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(
-        None, max_length=16
-    )
+    metadata: Metadata | None = None
     user: Hint | None = None
     safety_identifier: Hint | None = None
     prompt_cache_key: Hint | None = None

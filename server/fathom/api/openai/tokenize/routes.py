@@ -7,13 +7,14 @@ import msgspec
 from fastapi import APIRouter, Response
 
 from fathom.api.dependencies import CurrentCard, CurrentSettings, CurrentSupervisor
+from fathom.api.json_body import JsonRoute
 from fathom.api.openai import shared
 from fathom.api.openai.tokenize import translate
 from fathom.api.openai.tokenize.schemas import DetokenizeRequest, TokenizeRequest
 from fathom.engine.supervisor import Supervisor
 from fathom.telemetry import record
 
-router = APIRouter(tags=["tokens"])
+router = APIRouter(tags=["tokens"], route_class=JsonRoute)
 
 
 @router.post("/tokenize")

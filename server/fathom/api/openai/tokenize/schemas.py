@@ -2,16 +2,15 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
+from fathom.api.fields import Open
 from fathom.api.openai.chat.schemas import Conversation
 from fathom.api.openai.fields import TokenId
 
 
-class _Wishes(BaseModel):
+class _Wishes(Open):
     """`return_token_strs`: the text of each token, too. `return_prompt`: the prompt as text, special tokens spelled."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
 
     return_token_strs: bool | None = None
     return_prompt: bool | None = None
@@ -41,8 +40,6 @@ TokenizeRequest = Annotated[
 """Tags are never part of a field's name, so that errors do not show them."""
 
 
-class DetokenizeRequest(BaseModel):
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-
+class DetokenizeRequest(Open):
     model: str
     tokens: list[TokenId] = Field(fail_fast=True)

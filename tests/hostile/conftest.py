@@ -1,0 +1,76 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.cases import MODEL
+from tests.hostile.canary import Canary
+from tests.hostile.score import TOTAL
+from tests.hostile.target import Target
+from tests.running import Server, free_port
+
+
+def dialects(model: str) -> dict[str, dict[str, Any]]:
+    messages = [{"role": "user", "content": "one two"}]
+    bodies: dict[str, dict[str, Any]] = {
+        "/v1/chat/completions": {"messages": messages, "max_tokens": 4},
+        "/v1/completions": {"prompt": "one two", "max_tokens": 4},
+        "/v1/responses": {"input": "one two", "max_output_tokens": 4},
+        "/v1/responses/input_tokens": {"input": "one two"},
+        "/v1/messages": {"messages": messages, "max_tokens": 4},
+        "/v1/messages/count_tokens": {"messages": messages},
+        "/v1/embeddings": {"input": "one two"},
+        "/tokenize": {"prompt": "one two"},
+        "/detokenize": {"tokens": [65, 66]},
+    }
+    return {path: {"model": model, **body} for path, body in bodies.items()}
+
+
+@pytest.fixture(scope="package")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """`fathom serve` with a scripted engine."""
+    with scripted(tmp_path_factory.mktemp("hostile") / "server.log") as target:
+        yield target
+
+
+@contextmanager
+def scripted(log: Path, **settings: str) -> Iterator[Target]:
+    port = free_port()
+    settings |= {
+        "FATHOM_HTTP__PORT": str(port),
+        "FATHOM_STORE__URL": f"sqlite+aiosqlite:///{log.with_suffix('.db')}",
+    }
+    with log.open("w") as out:
+        command = [sys.executable, "-m", "tests.hostile.scripted_serve"]
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, text=True, env={**os.environ, **settings}
+        )
+    server = Server(process, port, log)
+    try:
+        server.wait_ready(60)
+        words = " ".join(map(str, range(40)))
+        canary = Canary(server.url, {"model": "scripted", "messages": [{"role": "user", "content": words}]})
+        yield Target(server, dialects("scripted"), canary)
+        assert "request failed" not in log.read_text()
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="package")
+def real(server: Server) -> Target:
+    """The server of all tests that need a model."""
+    question = {"role": "user", "content": "Count from one to twenty, in words."}
+    canary = Canary(server.url, {"model": MODEL, "messages": [question], "max_tokens": 40})
+    return Target(server, dialects(MODEL), canary)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if TOTAL.inputs:
+        terminalreporter.section("hostile input")
+        for line in TOTAL.lines():
+            terminalreporter.line(line)
