@@ -29,7 +29,7 @@ class Generate(Live):
         with self.deadline(request.timeout, patient=request.patient) as deadline:
             try:
                 async with aclosing(self._engine.stream(request)) as events:
-                    step = partial(anext, events, None)
+                    deadline.work, step = events, partial(anext, events, None)
                     while event := await deadline.wait(step):
                         if deadline.queued and not isinstance(event, (Accepted, Echo)):
                             deadline.produces()

@@ -1,10 +1,13 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from fathom.engine import resuming
 from fathom.engine.resuming import produced, resumed
 from vllm import SamplingParams
 from vllm.v1.request import Request
+from vllm.v1.sample.logits_processor import BatchUpdate
+from vllm.v1.sample.thinking_budget_state import ThinkingBudgetStateHolder
 from vllm.v1.structured_output import StructuredOutputManager
 
 EMPTY = {
@@ -78,3 +81,38 @@ def test_a_grammar_is_advanced_over_what_was_produced_or_the_request_fails(monke
         with pytest.raises(ValueError, match="does not take"):
             StructuredOutputManager._create_grammar(None, asked)
     assert grammar.taken == [7, 8]
+
+
+END = [5, 6, 7]
+
+
+def thought(budget: int, tokens: int, crash: int = 0) -> list[int]:
+    """What a model that would say 100, 101 and so on says under a budget. crash: after so many tokens, in a new engine."""
+    output: list[int] = []
+    holder = holder_of(budget, output)
+    while len(output) < tokens:
+        if len(output) == crash > 0:
+            output = list(output)
+            holder = holder_of(budget, output)
+            resuming.catch_up(holder, holder._state[0], list(output))
+            crash = 0
+        holder.update_state([output], [])
+        logits = torch.zeros(1, 400)
+        logits[0, 100 + len(output)] = 10
+        output.append(int(holder.apply_to_logits(logits, False, [[]]).argmax()))
+    return output
+
+
+def holder_of(budget: int, output: list[int]) -> ThinkingBudgetStateHolder:
+    delimiters = SimpleNamespace(reasoning_start_token_ids=[1], reasoning_end_token_ids=END)
+    holder = ThinkingBudgetStateHolder(delimiters, 4, 0, torch.device("cpu"), False)
+    added = [(0, SimpleNamespace(thinking_token_budget=budget), [50, 1], output)]
+    holder.sync_batch(BatchUpdate(batch_size=1, removed=[], added=added, moved=[]))
+    return holder
+
+
+@pytest.mark.parametrize("crash", range(1, 16))
+def test_a_forced_end_of_the_trace_goes_on_at_the_token_where_it_was(crash):
+    undisturbed = thought(6, 16)
+    assert undisturbed[6:9] == END
+    assert thought(6, 16, crash) == undisturbed
