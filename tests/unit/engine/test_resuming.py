@@ -87,7 +87,7 @@ END = [5, 6, 7]
 
 
 def thought(budget: int, tokens: int, crash: int = 0) -> list[int]:
-    """What a model that would say 100, 101 and so on says under a budget. crash: after so many tokens, in a new engine."""
+    """What a model that would say 100, 101 and so on says under a budget. crash: a new engine after so many tokens."""
     output: list[int] = []
     holder = holder_of(budget, output)
     while len(output) < tokens:
