@@ -96,7 +96,8 @@ class Batch:
         """All ended well, with the answers of an undisturbed engine."""
         assert not [str(each.request) for each in self.all if each.lost], "lost"
         assert not [(str(each.request), each.wrong) for each in self.all if each.wrong], "wrong endings"
-        assert not [difference for each in self.all if (difference := each.difference(expected))], "other answers"
+        differences = [difference for each in self.all if (difference := each.difference(expected))]
+        assert not differences, "other answers:\n" + "\n".join(differences)
 
 
 def _sign_of_life(piece: str) -> bool:

@@ -179,8 +179,8 @@ def check_counts(server: Server, before: Metrics, batch: Batch, fault: Fault, mo
     assert rise("fathom_engine_restarts_total") == rise("fathom_engine_restarts_total", reason=fault.reason) == 1
     replayed = "fathom_requests_replayed_total"
     assert 0 < rise(replayed, outcome="finished") <= most
-    assert rise(replayed, outcome="aborted") == 1
-    assert rise(replayed) == rise(replayed, outcome="finished") + 1
+    assert rise(replayed, outcome="aborted") <= 1  # it may have left before it was told that its engine is gone
+    assert rise(replayed) == rise(replayed, outcome="finished") + rise(replayed, outcome="aborted")
     assert [phase for phase in Phase if now("fathom_engine_state", phase=str(phase))] == [Phase.READY]
 
 
