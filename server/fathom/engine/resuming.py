@@ -62,11 +62,22 @@ def _in_grammar() -> None:
 
     def create_advanced(manager: StructuredOutputManager, request: Any) -> Any:
         grammar = create(manager, request)
-        if not grammar.accept_tokens(request.request_id, produced(request.sampling_params)):
-            raise ValueError("the grammar does not take what the request has produced")
+        if ids := produced(request.sampling_params):
+            advance(grammar, manager.backend.allocate_token_bitmask(1), request.request_id, ids)
         return grammar
 
     StructuredOutputManager._create_grammar = create_advanced
+
+
+def advance(grammar: Any, bitmask: Any, request_id: str, ids: list[int]) -> None:
+    """As it went before: xgrammar counts a trace's budget when it is asked which tokens may follow, and not when it is
+    told which one did. Raises ValueError if it does not take them."""
+    for token_id in ids:
+        if grammar.is_terminated():  # what follows is free
+            return
+        grammar.fill_bitmask(bitmask, 0)
+        if not grammar.accept_tokens(request_id, [token_id]):
+            raise ValueError("the grammar does not take what the request has produced")
 
 
 def _in_model_runner() -> None:
