@@ -5,6 +5,10 @@ import pytest
 from tests.running import Server, start_server
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, metavar="N", help="lose the engine N times in tests/faults, as `make faults`")
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The embedded model on a real vLLM engine, started once for all tests that need it.

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from typing import Any
 
 import httpx
@@ -15,11 +16,12 @@ GOOD_ENDS = ("[DONE]", '"finish_reason":"', '"message_stop"', '"response.complet
 
 
 class Reading:
-    """A request, and its answer as it comes, in a thread of its own. text: what came so far. broken: the connection
-    ended in the middle of it."""
+    """A request, and its answer as it comes, in a thread of its own. text: what came so far. arrivals: its pieces, and
+    when each came (monotonic). broken: the connection ended in the middle of it."""
 
     def __init__(self, client: httpx.Client, method: str, path: str, **more: Any) -> None:
         self.text, self.status, self.headers = "", 0, httpx.Headers()
+        self.arrivals: list[tuple[float, str]] = []
         self.broken = False
         self._thread = threading.Thread(target=self._read, args=(client, method, path), kwargs=more, daemon=True)
         self._thread.start()
@@ -29,6 +31,7 @@ class Reading:
             with client.stream(method, path, **more) as response:
                 self.status, self.headers = response.status_code, response.headers
                 for piece in response.iter_text():
+                    self.arrivals.append((time.monotonic(), piece))
                     self.text += piece
         except httpx.TransportError:
             self.broken = True
@@ -42,6 +45,10 @@ class Reading:
         self._thread.join(seconds)
         assert not self._thread.is_alive(), f"it does not end within {seconds} s"
         return self.text
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
 
     @property
     def ended_well(self) -> bool:

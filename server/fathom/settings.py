@@ -52,7 +52,7 @@ class HttpSettings(_Group):
         60.0, gt=0, description="Seconds that a request may take to come, headers and body; then it is 408."
     )
     write_timeout: float = Field(
-        30.0, gt=0, description="Seconds that a client may leave its stream unread; then it is closed."
+        30.0, ge=0.1, le=86400, description="Seconds that a client may leave its stream unread; then it is closed."
     )
     shutdown_grace: float = Field(30.0, ge=0, description="Seconds that live streams get to finish after SIGTERM.")
 
@@ -101,7 +101,9 @@ class EngineSettings(_Group):
     threads: str = Field("auto", description="CPU cores of the engine, as in '0-7'. auto: every core of this process.")
     preload: bool = Field(True, description="On CPU, preload tcmalloc and Intel's OpenMP into the engine if present.")
     hang_timeout: float | None = Field(
-        None, gt=0, description="Seconds of work without a step, then the engine has hung. None: CPU 60, GPU 30."
+        None,
+        gt=0,
+        description="Seconds of work without a step, then it has hung. None: GPU 30; CPU 60 for each GiB of weights.",
     )
     restarts: int = Field(
         5, ge=0, description="Most engine crashes within `restart_window`; one more ends the server. 0: the first does."

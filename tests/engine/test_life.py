@@ -1,7 +1,5 @@
 """A server's life from its first second to its end. Each test starts a server of its own."""
 
-import os
-import signal
 import time
 
 import httpx
@@ -50,19 +48,6 @@ def test_a_signal_in_the_middle_of_a_start_ends_it(tmp_path):
     children = psutil.Process(server.process.pid).children(recursive=True)
     assert server.stop() == 0
     until(lambda: gone(children), "no child is left")
-
-
-def test_when_the_engine_dies_the_server_says_so_and_ends_with_an_error(tmp_path):
-    server = start_server(tmp_path / "log", "--kv-cache-memory", "0.5", "--max-model-len", "2048")
-    try:
-        server.wait_ready()
-        children = psutil.Process(server.process.pid).children()
-        core = next(child for child in children if "EngineCore" in " ".join(child.cmdline()))
-        os.kill(core.pid, signal.SIGKILL)
-        assert server.process.wait(30) == 1
-    finally:
-        server.kill()
-    assert "fathom: error: the engine died" in server.log.read_text()
 
 
 def test_no_engine_outlives_a_server_that_was_killed(tmp_path):

@@ -35,6 +35,12 @@ def test_latent_attention_on_a_cpu_does_without_vllms_rotary_embedding():
     assert "-rotary_embedding" not in args(device="cuda", latent=True).compilation_config.custom_ops
 
 
+def test_latent_attention_in_float32_on_a_cpu_does_without_amx():
+    assert args(latent=True, dtype="float32").attention_backend == "CPU_MLA"
+    others = [args(latent=True), args(dtype="float32"), args(device="cuda", latent=True, dtype="float32")]
+    assert [made.attention_backend for made in others] == [None] * 3
+
+
 def test_the_plan_and_the_named_settings_arrive():
     made = args(dtype="float32", kv_cache_dtype="fp8", seed=7, tensor_parallel_size=2)
     assert (made.kv_cache_memory_bytes, made.max_model_len, made.max_num_seqs) == (1 << 30, 2048, 64)

@@ -3,13 +3,14 @@
 import asyncio
 import warnings
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from fathom.core.engine import ModelCard
-from fathom.core.errors import BadRequest, EngineUnavailable, ServiceError, StartupError, Unsupported
+from fathom.core.errors import BadRequest, EngineCrashed, ServiceError, StartupError, Unsupported
 from fathom.core.generation import Chat, GenerationRequest, Message, ReasoningControl, Text, TokenIds
 from fathom.engine.loading import Loaded
 from fathom.models.profiles import by_name
@@ -19,6 +20,7 @@ from tests.tokenizers import small_tokenizer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # as the server does: what vLLM imports is not ours to mend
+    from fathom.engine.core import Core
     from fathom.engine.pooling import Pooling
     from vllm.outputs import PoolingOutput, PoolingRequestOutput, RequestError
     from vllm.v1.engine.exceptions import EngineDeadError
@@ -35,7 +37,9 @@ class Llm:
         plain = {"embedding_size": SIZE, "is_matryoshka": False, "matryoshka_dimensions": None, "encoder_config": None}
         self.model_config = SimpleNamespace(**plain | model)
         self.asked: list[tuple[list[int], Any]] = []
-        self.errored, self.dead_error = False, EngineDeadError()
+        self.dies = 0  # of the next requests, so many find the engine dead
+        self.errored = False
+        self.engine_core = SimpleNamespace(resources=SimpleNamespace(engine_manager=None))
         self.left = asyncio.Event()
 
     def get_tokenizer(self) -> Any:
@@ -47,6 +51,9 @@ class Llm:
     async def encode(self, prompt: Any, params: Any, request_id: str) -> AsyncGenerator[PoolingRequestOutput]:
         self.asked.append((prompt["prompt_token_ids"], params))
         try:
+            if self.dies:
+                self.dies -= 1
+                raise EngineDeadError
             if isinstance(self.result, TimeoutError):
                 await asyncio.sleep(60)
             if isinstance(self.result, Exception):
@@ -60,7 +67,8 @@ class Llm:
 def pooling(result: torch.Tensor | Exception | None = None, **more: Any) -> tuple[Pooling, Llm]:
     llm = Llm(torch.ones(SIZE) if result is None else result, **more)
     card = ModelCard("tiny", "a test", "plain", "cpu", "float32", LIMIT, 0, 0, embeds=True)
-    return Pooling(Loaded(llm, by_name("plain"), card), {}), llm
+    core = Core(lambda _: llm, Path("log"), hang_timeout=60)  # type: ignore[arg-type,return-value]  # a stand-in
+    return Pooling(Loaded(core, by_name("plain"), card), {}), llm
 
 
 async def refused(prompt: Text | TokenIds, dimensions: int | None = None, **more: Any) -> BadRequest:
@@ -148,13 +156,14 @@ async def test_what_vllm_refuses_is_a_bad_request():
     assert (error.status, error.message, error.param) == (400, "too odd", "input")
 
 
-async def test_a_dead_engine_is_unavailable():
-    model, llm = pooling(EngineDeadError())
-    with pytest.raises(EngineUnavailable):
+async def test_an_input_outlives_the_engine_once():
+    model, llm = pooling()
+    llm.dies = 1
+    assert (await model.embed("r", Text("a"), None)).vector == (1.0,) * SIZE
+    llm.dies = 2
+    with pytest.raises(EngineCrashed, match="died twice"):
         await model.embed("r", Text("a"), None)
-    assert model.died() is None
-    llm.errored = True
-    assert model.died()
+    assert len(llm.asked) == 4
 
 
 @pytest.mark.parametrize("more", [{"error": RequestError("x", "y")}, {"result": torch.empty(0)}])
@@ -192,11 +201,11 @@ async def test_texts_are_tokenized_and_chats_are_not():
 
 async def test_a_model_that_pools_into_something_else_is_not_served():
     model, llm = pooling()
-    await model.warm_up()
+    await model.warm_up(llm)
     assert llm.asked
     llm.tasks = ("classify",)
     with pytest.raises(StartupError, match="classify"):
-        await model.warm_up()
+        await model.warm_up(llm)
 
 
 def test_adapters_are_not_served_with_it():

@@ -18,7 +18,8 @@ from fathom.settings import load
 from tests.running import app_running, until
 
 NAME = f"fathom{os.getpid() % 100_000}"
-OURS, THEIRS = "10.203.77.1", "10.203.77.2"
+_NETWORK = f"10.203.{os.getpid() % 250}"  # a run that was killed may have left its own behind
+OURS, THEIRS = f"{_NETWORK}.1", f"{_NETWORK}.2"
 CLIENT = """
 import http.client, json, sys
 connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]))

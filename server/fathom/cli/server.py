@@ -30,6 +30,7 @@ from fathom.telemetry import logging
 
 log = structlog.get_logger()
 
+_SEND_BUFFER = 128 << 10  # bytes; Linux takes twice of that
 _PROBES_AFTER, _PROBES_EVERY, _PROBES = 15, 5, 3  # of connections on which nothing is sent, in seconds
 _LAST_WORDS = 12  # seconds in which clients are told the end of it; a store that is away may take ten of them
 
@@ -53,8 +54,10 @@ def listen(http: HttpSettings) -> socket.socket:
 
 def _notice_vanished_clients(listening: socket.socket, seconds: float) -> None:
     """Of a client whose machine or network is gone, no packet tells: the kernel closes a connection on which nothing
-    that was sent is acknowledged, and asks on one where nothing is sent. Connections inherit it (tcp(7))."""
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
+    that was sent is acknowledged, and asks on one where nothing is sent. It holds little for one that does not read, so
+    that this shows, too, and is seen by api/sse.py first. Connections inherit it all (tcp(7))."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(2 * seconds * 1000))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBES_AFTER)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBES_EVERY)

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ class Core:
         self._up = asyncio.Event()
         self._up.set()
         self._gone: str | None = None
+        self._given_up: AsyncLLM | None = None
         self._seen = 0
         self._looked, self._still = time.monotonic(), 0.0
 
@@ -80,10 +82,14 @@ class Core:
 
     def lives(self, llm: AsyncLLM) -> bool:
         """Whether this one is at work."""
-        return llm is self.llm and self._up.is_set() and not llm.errored
+        return llm is self.llm and self._up.is_set() and not llm.errored and llm is not self._given_up
+
+    def lose(self, llm: AsyncLLM) -> None:
+        """This one ends, though it does not say so itself."""
+        self._given_up = llm
 
     def trouble(self) -> Trouble | None:
-        if self.llm.errored:
+        if self.llm.errored or self.llm is self._given_up:
             return Trouble("died", f"{self._how_it_ended()} (its log: {self._log})")
         if self._stands_still() >= self._hang_timeout:
             many = self.llm.get_num_unfinished_requests()
@@ -95,44 +101,50 @@ class Core:
         self._up.clear()
         await in_daemon_thread(self.end)
         self.llm.output_processor.propagate_error(EngineDeadError())  # whatever vLLM has told them, or not
-        self.llm = await in_daemon_thread(lambda: self._launch(self._steps))
-        self._processes = _processes(self.llm)
         try:
+            self.llm, self._processes = await in_daemon_thread(self._start)
             async with asyncio.timeout(_MOST_WARM_UP):
                 await warm_up(self.llm)
-        except (EngineDeadError, TimeoutError) as error:
+        except StartupError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, there is no engine yet, and the next try may bring one
             raise StartupError(f"the engine did not come back: {error or 'it does nothing'}") from None
         self._looked, self._still = time.monotonic(), 0.0
         self._steps.kv_usage = 0.0
         self._up.set()
 
     def give_up(self, reason: str) -> None:
-        """What waits in up() fails."""
+        """What waits in up() fails, and what is in an engine that hangs finds its way there."""
         self._gone = reason
         self._up.set()
+        self.llm.output_processor.propagate_error(EngineDeadError())
+
+    def _start(self) -> tuple[AsyncLLM, list[psutil.Process]]:
+        llm = self._launch(self._steps)
+        return llm, _processes(llm)
 
     def end(self) -> None:
         """Kill what is left of the engine's processes, by their ids. Blocks until they have ended."""
         for process in self._processes:
-            if process.is_running():
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.llm.shutdown(timeout=_SECONDS_TO_END)
         psutil.wait_procs(self._processes, timeout=_SECONDS_TO_END)
 
     def _stands_still(self) -> float:
-        """Seconds with work and without a step."""
+        """Seconds with work and without a step, those without work left out: clients that give up do not hide it."""
         now = time.monotonic()
         passed, self._looked = now - self._looked, now
-        if self._steps.count != self._seen or not self.llm.get_num_unfinished_requests():
+        if self._steps.count != self._seen:
             self._seen, self._still = self._steps.count, 0.0
-        else:
+        elif self.llm.get_num_unfinished_requests():
             self._still += min(passed, _ONE_LOOK)
         return self._still
 
     def _how_it_ended(self) -> str:
         status = next((each.exitcode for each in _mains(self.llm) if each.exitcode), None)
         if status is None:
-            return "EngineCore reported an error"
+            return "EngineCore reported an error, or gave up its requests"
         return f"EngineCore was ended by {signal.Signals(-status).name}" if status < 0 else f"EngineCore exit {status}"
 
 
@@ -144,5 +156,9 @@ def _mains(llm: AsyncLLM) -> list[Any]:
 
 def _processes(llm: AsyncLLM) -> list[psutil.Process]:
     """EngineCore and its workers. Known from the start: the workers of a dead EngineCore are no children of ours."""
-    mains = [psutil.Process(each.pid) for each in _mains(llm)]
-    return [*mains, *(child for main in mains for child in main.children(recursive=True))]
+    found: list[psutil.Process] = []
+    for each in _mains(llm):
+        with suppress(psutil.NoSuchProcess):
+            main = psutil.Process(each.pid)
+            found += [main, *main.children(recursive=True)]
+    return found

@@ -1,22 +1,25 @@
-"""How often an engine may crash, and how long to wait until it is started again."""
+"""How often an engine may crash, and how long to wait until it is started again.
 
-import time
+What counts is time in service: a start, however long it takes, brings no crash closer to being forgotten.
+"""
+
 from collections import deque
 
 _LONGEST_WAIT = 30.0
 
 
 class Crashes:
-    """most: crashes within `window` seconds that are borne."""
+    """most: crashes within `window` seconds of service that are borne."""
 
     def __init__(self, most: int, window: float) -> None:
         self.most, self.window = most, window
+        self._service = 0.0
         self._times: deque[float] = deque()
 
     @property
     def count(self) -> int:
-        """Within the window that ends now."""
-        while self._times and self._times[0] <= time.monotonic() - self.window:
+        """Within the window that ends with the last one."""
+        while self._times and self._times[0] <= self._service - self.window:
             self._times.popleft()
         return len(self._times)
 
@@ -29,5 +32,7 @@ class Crashes:
         """Seconds until the next start: none after a first crash, then 1, 2, 4 and so on."""
         return 0.0 if self.count < 2 else min(2.0 ** (self.count - 2), _LONGEST_WAIT)
 
-    def add(self) -> None:
-        self._times.append(time.monotonic())
+    def add(self, uptime: float) -> None:
+        """uptime: seconds of service since the last one, none after a start that failed."""
+        self._service += uptime
+        self._times.append(self._service)

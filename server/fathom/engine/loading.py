@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _CAUSE = re.compile(r"^(?:.*\s)?((?:[\w.]+\.)?\w*(?:Error|Exception)): (.+)$", re.MULTILINE)
-_HANG_TIMEOUTS = {"cpu": 60.0, "cuda": 30.0}
+_HANG_TIMEOUT = {"cpu": 60.0, "cuda": 30.0}
 _WRAPPERS = ("Engine core initialization failed", "WorkerProc initialization failed")
 
 
@@ -81,9 +81,15 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
             ) from None
 
     progress(Phase.LOADING, None)
-    core = Core(launch, engine_log, settings.engine.hang_timeout or _HANG_TIMEOUTS[device])
+    core = Core(launch, engine_log, settings.engine.hang_timeout or _hang_timeout(prepared.facts, device))
     profile = replace(profile, fim=profiles.fill_tokens(core.llm.get_tokenizer().get_vocab()))
     return Loaded(core, profile, _card(settings, prepared, profile, core.llm, device))
+
+
+def _hang_timeout(facts: ModelFacts, device: str) -> float:
+    """Seconds. On a CPU, one step that reads a long prompt takes as long as the model is large."""
+    gib = facts.weight_bytes / 2**30 if device == "cpu" else 1
+    return _HANG_TIMEOUT[device] * max(1.0, gib)
 
 
 def _check_adapters(lora: dict[str, str]) -> None:

@@ -28,6 +28,7 @@ def engine_args(
         "reasoning_config": _reasoning_config(profile),
         "structured_outputs_config": {"backend": "xgrammar"},  # "auto" may take another, with other rules than we check
         "compilation_config": _compilation_config(prepared, device),
+        "attention_backend": _attention_backend(prepared, settings, device),
         "use_tqdm_on_load": False,
         "enable_log_requests": False,
     }
@@ -76,6 +77,13 @@ def _compilation_config(prepared: PreparedModel, device: str) -> dict[str, list[
     models take the PyTorch version instead. docs/adr/0006 has the measurement."""
     wrong = device == "cpu" and prepared.facts.latent_attention
     return {"custom_ops": ["all", "-rotary_embedding"]} if wrong else None
+
+
+def _attention_backend(prepared: PreparedModel, settings: EngineSettings, device: str) -> str | None:
+    """vLLM 0.32 takes its AMX kernels for latent attention wherever there are AMX tiles, and then fails on weights of
+    float32, which those kernels do not know."""
+    unknown = device == "cpu" and prepared.facts.latent_attention and settings.dtype == "float32"
+    return "CPU_MLA" if unknown else None
 
 
 def _check(args: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ def resumed(params: "SamplingParams", produced: list[int]) -> "SamplingParams":
     """`params` of a request that has produced these ids. Nothing of the prompt is reported again."""
     params = params.clone()
     params.prompt_logprobs = None
-    params.extra_args = {**(params.extra_args or {}), _KEY: produced}
+    params.extra_args = {**(params.extra_args or {}), _KEY: list(produced)}
     return params
 
 
@@ -38,6 +38,7 @@ def take_resumed_requests() -> None:
     _in_scheduler()
     _in_grammar()
     _in_model_runner()
+    _in_thinking_budget()
 
 
 def _in_scheduler() -> None:
@@ -61,11 +62,22 @@ def _in_grammar() -> None:
 
     def create_advanced(manager: StructuredOutputManager, request: Any) -> Any:
         grammar = create(manager, request)
-        if not grammar.accept_tokens(request.request_id, produced(request.sampling_params)):
-            raise ValueError("the grammar does not take what the request has produced")
+        if ids := produced(request.sampling_params):
+            advance(grammar, manager.backend.allocate_token_bitmask(1), request.request_id, ids)
         return grammar
 
     StructuredOutputManager._create_grammar = create_advanced
+
+
+def advance(grammar: Any, bitmask: Any, request_id: str, ids: list[int]) -> None:
+    """As it went before: xgrammar counts a trace's budget when it is asked which tokens may follow, and not when it is
+    told which one did. Raises ValueError if it does not take them."""
+    for token_id in ids:
+        if grammar.is_terminated():  # what follows is free
+            return
+        grammar.fill_bitmask(bitmask, 0)
+        if not grammar.accept_tokens(request_id, [token_id]):
+            raise ValueError("the grammar does not take what the request has produced")
 
 
 def _in_model_runner() -> None:
@@ -80,3 +92,28 @@ def _in_model_runner() -> None:
         return add_request(batch, request)
 
     InputBatch.add_request = add_resumed
+
+
+def _in_thinking_budget() -> None:
+    """vLLM knows from the prompt alone where a trace stands; what was produced is shown to it as it once came, so that
+    a forced end of several tokens goes on at the token where it was."""
+    from vllm.v1.sample.thinking_budget_state import ThinkingBudgetStateHolder
+
+    sync_batch = ThinkingBudgetStateHolder.sync_batch
+
+    def sync_resumed(holder: ThinkingBudgetStateHolder, update: Any) -> None:
+        sync_batch(holder, update)
+        for index, params, _, output in update.added if update else ():
+            if produced(params) and index in holder._state:
+                catch_up(holder, holder._state[index], list(output))
+
+    ThinkingBudgetStateHolder.sync_batch = sync_resumed
+
+
+def catch_up(holder: Any, state: dict[str, Any], output: list[int]) -> None:
+    """All but the last token of `output`, which the next step shows. Only the end delimiter needs each step."""
+    for length in range(max(1, len(output) - len(holder.think_end_token_ids)), len(output)):
+        state["output_tok_ids"] = output[:length]
+        state["force_index"] = []
+        holder._update_think_state(state)
+    state["output_tok_ids"] = output

@@ -89,7 +89,16 @@ class Run:
             except EngineDeadError:
                 await self._go_on()
                 continue
+            except Exception:  # whatever broke vLLM's output loop is handed to every request, and ends that engine
+                if self._core.lives(self._llm):
+                    raise
+                await self._go_on()
+                continue
             assert isinstance(output, RequestOutput)
+            if output.finished and output.outputs and output.outputs[0].finish_reason == "abort":
+                self._core.lose(self._llm)  # nobody asked for that here: it is on its way out
+                await self._go_on()
+                continue
             self.finished = output.finished
             if output is not STREAM_FINISHED:
                 if not self._produced:  # the prompt's, not what a new engine has of prompt and output

@@ -150,19 +150,19 @@ class Supervisor:
 
     async def _recover(self, trouble: Trouble) -> None:
         """Start it again, and again if that fails. Raises StartupError once it was too often."""
-        began = time.monotonic()
+        began, uptime = time.monotonic(), self.phase_seconds
         log.error("engine lost", how=trouble.kind, reason=trouble.reason)
         self._enter(Phase.RESTARTING)
         metrics.ENGINE_RESTARTS.labels(reason=trouble.kind).inc()
         last = trouble.reason
         try:
             while True:
-                await self._may_restart(last)
+                await self._may_restart(last, uptime)
                 try:
                     await self._engine.restart()
                     break
                 except StartupError as error:
-                    last = str(error)
+                    last, uptime = str(error), 0.0
                     log.error("engine restart failed", reason=last)
         finally:
             metrics.ENGINE_DOWN.inc(time.monotonic() - began)
@@ -170,10 +170,10 @@ class Supervisor:
         log.info("engine restarted", seconds=round(self._load_seconds, 1), crashes=self._crashes.count)
         self._enter(Phase.READY)
 
-    async def _may_restart(self, reason: str) -> None:
+    async def _may_restart(self, reason: str, uptime: float) -> None:
         """Waits as long as it must. Raises StartupError if there were too many crashes."""
         crashes = self._crashes
-        crashes.add()
+        crashes.add(uptime)
         if crashes.too_many:
             often = f"{crashes.count} crashes within {crashes.window:g} s, and engine.restarts is {crashes.most}"
             raise StartupError(f"the engine is not started again ({often}): {reason}")

@@ -1,7 +1,8 @@
 """How long a request may take, and ending it from outside: by its deadlines, or with the server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from fathom.core.errors import DeadlineExceeded, RequestTimeout, ServiceError
@@ -19,11 +20,14 @@ class Deadline:
     whose steps several tasks may take; and per step it costs no timer.
 
     timeout: seconds that the client gives. patient: nobody waits for its first token. `queued`: somebody still does.
+    `work`: closed at the end while nothing is waited for, because the client does not read.
     """
 
     def __init__(self, limits: LimitSettings, timeout: float | None = None, *, patient: bool = False) -> None:
         self._error: ServiceError | None = None
         self._waits: asyncio.Task[object] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self.work: AsyncGenerator[object] | None = None
         self._loop = asyncio.get_running_loop()
         self._timers = [self._at("total", limits.total_timeout, _too_slow(limits.total_timeout))]
         if timeout is not None and timeout < limits.total_timeout:
@@ -34,6 +38,8 @@ class Deadline:
 
     async def wait(self, work: Callable[[], Awaitable[Result]]) -> Result:
         """Its result. Raises the error that the request was ended with."""
+        if self._closing:
+            await self._closing
         if self._error:  # ended while nothing was waited for
             raise self._error.with_traceback(None)
         task = asyncio.current_task()
@@ -61,6 +67,8 @@ class Deadline:
             self._error = error
             if self._waits:
                 self._waits.cancel()
+            elif self.work:
+                self._closing = asyncio.create_task(_close(self.work))
 
     def close(self) -> None:
         """The request is over."""
@@ -74,6 +82,11 @@ class Deadline:
     def _pass(self, limit: str, error: ServiceError) -> None:
         metrics.DEADLINES_EXCEEDED.labels(limit=limit).inc()
         self.end(error)
+
+
+async def _close(work: AsyncGenerator[object]) -> None:
+    with suppress(RuntimeError):  # it was taken up again just then, and finds the error by itself
+        await work.aclose()
 
 
 def _too_slow(seconds: float) -> DeadlineExceeded:

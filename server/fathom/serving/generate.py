@@ -57,7 +57,7 @@ class Generate(Live):
                         await deadline.wait(lambda: entry.wait(self._tell_every))
                     meter.entered(entry)
                     async with aclosing(self._engine.stream(prepared)) as events:
-                        step = partial(anext, events, None)
+                        deadline.work, step = events, partial(anext, events, None)
                         while event := await deadline.wait(step):
                             meter.see(event)
                             yield event
