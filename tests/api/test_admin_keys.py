@@ -1,11 +1,17 @@
 """/admin/keys: what an operator does with keys over HTTP."""
 
+import asyncio
 import time
 
 import pytest
+from fathom.engine.scripted_engine import ScriptedEngine
+from fathom.settings import load
 
 from tests.api.conftest import chat_body
 from tests.api.keys import bearer, lock, new_key, revoke
+from tests.databases import database_url as database_url
+from tests.running import app_running, until
+from tests.store.rows import meddle
 
 URL = "/admin/keys"
 LIMITS = {
@@ -143,9 +149,8 @@ def test_what_is_changed_of_a_key_changes_and_the_rest_stays(client):
 
 def test_a_key_that_has_expired_is_said_to_have(client):
     lock(client)
-    made = new_key(client, expires_at=int(time.time()) + 1)
-    time.sleep(1.1)
-    assert client.get(f"{URL}/{made['id']}").json()["status"] == "expired"
+    made = new_key(client, expires_at=int(time.time()) + 3)
+    until(lambda: client.get(f"{URL}/{made['id']}").json()["status"] == "expired", "it expires")
     assert client.get("/v1/models", headers=bearer(made)).status_code == 401
 
 
@@ -158,6 +163,27 @@ def test_a_revoked_key_stays_in_the_list_for_good(client):
     assert [each["status"] for each in client.get(URL).json()["data"]] == ["active", "revoked"]
     for answer in (client.post(f"{URL}/{made['id']}/rotate"), client.patch(f"{URL}/{made['id']}", json={"name": "x"})):
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "key_id")
+
+
+def test_a_change_is_seen_by_the_server_that_makes_it_without_looking_for_it(monkeypatch):
+    monkeypatch.setattr("fathom.serving.access.EVERY", 3600.0)
+    with app_running(ScriptedEngine()) as client:
+        until(lambda: client.get("/readyz").status_code == 200, "the app is ready")
+        lock(client)
+        made = new_key(client)
+        assert client.get("/v1/models", headers=bearer(made)).status_code == 200
+        gone = client.delete(f"{URL}/{made['id']}")
+        assert "x-fathom-unconfirmed-servers" not in gone.headers
+        assert client.get("/v1/models", headers=bearer(made)).status_code == 401
+
+
+def test_a_server_that_may_not_go_by_a_change_is_told_of(database_url, monkeypatch):
+    monkeypatch.setattr("fathom.serving.keys.PATIENCE", 0.0)
+    with app_running(ScriptedEngine(), load({"store.url": database_url})) as client:
+        made = lock(client)
+        asyncio.run(meddle(database_url, "INSERT INTO servers (id, seen_at) VALUES ('elsewhere/1/0.00', 1)"))
+        answer = client.patch(f"{URL}/{made['id']}", json={"name": "x"})
+        assert (answer.status_code, answer.headers["x-fathom-unconfirmed-servers"]) == (200, "1")
 
 
 @pytest.mark.parametrize("id", ["key_x", "%00", "x" * 5000, "..%2f..", "%ff"])

@@ -46,6 +46,16 @@ async def test_what_was_changed_since_comes_in_the_order_of_the_changes(database
         assert await work.keys.since(3) == []
 
 
+async def test_a_server_is_told_the_last_change_and_what_it_went_by(database: Database) -> None:
+    await add_keys(database, key("key_1"), key("key_2"))
+    async with database.transaction() as work:
+        await work.servers.go_by_keys("server-1", 1, 5)
+        await work.servers.go_by_keys("server-2", None, 5)
+        assert await work.keys.standing("server-1") == (2, 1)
+        assert await work.keys.standing("server-2") == (2, None)
+        assert await work.keys.standing("server-3") == (2, None)
+
+
 async def test_whether_there_was_ever_a_key_is_known(database: Database) -> None:
     async with database.reading() as work:
         assert not await work.keys.any()

@@ -106,15 +106,15 @@ class Access:
         """See what was changed since the last time, and say so. Raises StoreUnavailable."""
         async with self._turn:
             async with self._database.reading() as work:
-                changed = await work.keys.since(self._revision)
-                told = await work.servers.keys_revision(self._server)
+                last, told = await work.keys.standing(self._server)
+                changed = await work.keys.since(self._revision) if last != self._revision else []
             if changed:
                 self._ring.put(changed)
-                self._revision = changed[-1].revision
+            self._revision = last
             self._looked = time.monotonic()
-            if told != self._revision:
+            if told != last:
                 async with self._database.transaction() as work:
-                    await work.servers.go_by_keys(self._server, self._revision, now())
+                    await work.servers.go_by_keys(self._server, last, now())
 
     async def _follow(self) -> None:
         pause = EVERY

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Select, exists, insert, select, update
+from sqlalchemy import Row, Select, exists, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fathom.core.tenant import Limits, Scope
@@ -36,6 +36,9 @@ class StoredKey:
     revision: int = 0
 
 
+_STANDING = text(
+    "SELECT number, (SELECT keys_revision FROM servers WHERE id = :server) FROM revisions WHERE name = 'keys'"
+)
 _COLUMNS = [each.name for each in fields(StoredKey)]
 
 
@@ -69,6 +72,12 @@ class KeyRepository:
     async def any(self) -> bool:
         """Whether there was ever one: they are revoked, and not deleted."""
         return bool(await self._connection.scalar(select(exists().where(keys.c.id.is_not(None)))))
+
+    async def standing(self, server: str) -> tuple[int, int | None]:
+        """The number of the last change; and what `server` said last that it goes by. One statement, since it is asked
+        all the time."""
+        last, told = (await self._connection.execute(_STANDING, {"server": server})).one()
+        return last, told
 
     async def since(self, revision: int) -> list[StoredKey]:
         """Those that were changed later, in the order of their changes."""

@@ -26,11 +26,6 @@ class ServerRepository:
         """`id` is alive, and lets in whom the keys of that revision let in. None: it is about to read them."""
         await self._connection.execute(_GO_BY, {"id": id, "revision": revision, "now": now})
 
-    async def keys_revision(self, id: str) -> int | None:
-        """What `id` said last."""
-        revision: int | None = await self._connection.scalar(select(servers.c.keys_revision).where(servers.c.id == id))
-        return revision
-
     async def behind_with_keys(self, revision: int) -> list[str]:
         """Those that may not go by that revision yet."""
         seen = servers.c.keys_revision

@@ -1,6 +1,7 @@
 """What signals do to a server, with real signals and a real process, but no model. The whole of it, with one, is in
 tests/faults/test_drain.py."""
 
+import json
 import os
 import re
 import signal
@@ -134,3 +135,31 @@ def test_a_start_that_fails_makes_no_key(tmp_path: Path) -> None:
         pass
     with closing(sqlite3.connect(tmp_path / "fathom.db")) as file:
         assert file.execute("SELECT count(*) FROM keys").fetchone() == (0,)
+
+
+def test_what_one_server_does_to_keys_holds_at_the_next_call_on_another(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    shared = {"FATHOM_STORE__URL": f"sqlite+aiosqlite:///{tmp_path}/fathom.db"}
+    with serving(folders[0], **shared) as one, serving(folders[1], **shared) as two:
+        for _ in range(3):
+            made = one.client.post("/admin/keys", json={"scopes": ["inference", "admin"]}).json()
+            key = {"x-api-key": made["secret"]}
+            assert two.client.get("/v1/models").status_code == 401
+            assert two.client.get("/v1/models", headers=key).status_code == 200
+            assert (
+                "x-fathom-unconfirmed-servers"
+                not in two.client.delete(f"/admin/keys/{made['id']}", headers=key).headers
+            )
+            assert one.client.get("/v1/models", headers=key).status_code == 401
+            one.client.headers["x-api-key"] = make_another(tmp_path)
+
+
+def make_another(folder: Path) -> str:
+    """As an operator who has locked himself out."""
+    command = [sys.executable, "-m", "fathom", "keys", "create", "--scope", "admin", "--json"]
+    store = ["--set", f"store.url=sqlite+aiosqlite:///{folder}/fathom.db"]
+    made = subprocess.run([*command, *store], capture_output=True, text=True, check=True)
+    secret: str = json.loads(made.stdout)["secret"]
+    return secret

@@ -144,10 +144,20 @@ async def test_a_server_that_does_not_see_a_change_is_named(database, access):
     assert changed.behind == [SERVER]
 
 
-async def test_a_server_that_is_about_to_read_the_keys_is_waited_for(database):
-    async with database.transaction() as work:
-        await work.servers.go_by_keys(SERVER, None, 1)
+async def test_a_server_is_waited_for_from_before_it_reads_the_keys(database, monkeypatch):
+    access, reads, may_read = Access(database, SERVER, trusting=True), asyncio.Event(), asyncio.Event()
+
+    async def refresh() -> None:
+        reads.set()
+        await may_read.wait()
+
+    monkeypatch.setattr(access, "refresh", refresh)
+    starting = asyncio.create_task(access.start())
+    await reads.wait()
     assert (await Keys(database).create(NewKey())).behind == [SERVER]
+    may_read.set()
+    await starting
+    await access.stop()
 
 
 async def test_a_server_that_others_took_for_gone_says_again_that_it_lives(database, access):
