@@ -35,23 +35,23 @@ def body(path: str, text: str = "for ever", **fields: Any) -> Json:
     return {"model": "scripted", **asked[path], **fields}
 
 
+def add_switch(app: FastAPI) -> None:
+    """POST /drain begins it, and GET /drain tells whether it is over, whatever becomes of the server then."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def begin() -> None:
+        tasks.append(asyncio.create_task(app.state.drain("the test")))
+        await asyncio.sleep(0)
+
+    async def is_over() -> bool:
+        return tasks[0].done()
+
+    app.add_api_route("/drain", begin, methods=["POST"])
+    app.add_api_route("/drain", is_over)
+
+
 @contextmanager
 def serving(grace: float, **settings: Any) -> Iterator[httpx.Client]:
-    """POST /drain begins it, and GET /drain tells whether it is over, whatever becomes of the server then."""
-
-    def add_switch(app: FastAPI) -> None:
-        tasks: list[asyncio.Task[None]] = []
-
-        async def begin() -> None:
-            tasks.append(asyncio.create_task(app.state.drain("the test")))
-            await asyncio.sleep(0)
-
-        async def is_over() -> bool:
-            return tasks[0].done()
-
-        app.add_api_route("/drain", begin, methods=["POST"])
-        app.add_api_route("/drain", is_over)
-
     engine = ScriptedEngine(delay=0.05)
     engine.embeds = True
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import accumulate
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,10 +22,12 @@ WORDS = "the river under a stone bridge carries rain over old hills while birds 
 
 @dataclass
 class Answer:
-    """due: when it was asked for, in seconds since the load began. ttft, gaps: seconds. status: 0 if none came."""
+    """due: when it was asked for, in seconds since the load began. seconds: until the status came, which is 0 if none
+    did. ttft, gaps: seconds, to the first token and from each to the next."""
 
     due: float
     status: int = 0
+    seconds: float = 0.0
     ttft: float | None = None
     gaps: list[float] = field(default_factory=list)
     done: bool = False
@@ -32,6 +35,12 @@ class Answer:
     @property
     def tokens(self) -> int:
         return len(self.gaps) + (self.ttft is not None)
+
+    def tokens_between(self, begin: float, end: float) -> int:
+        """That came then, in seconds since the load began."""
+        if self.ttft is None:
+            return 0
+        return sum(begin <= at < end for at in accumulate(self.gaps, initial=self.due + self.ttft))
 
 
 class Client:
@@ -50,6 +59,7 @@ class Client:
                 began = time.perf_counter()
                 writer.write(self._request())
                 answer.status = int((await reader.readline() or b"- 0").split()[1])
+                answer.seconds = time.perf_counter() - began
                 await self._read(reader, answer, began)
             finally:
                 writer.close()

@@ -3,6 +3,7 @@
 OpenAI's shape is the default: {"error": {message, type, param, code}}, always all four.
 """
 
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -60,8 +61,8 @@ def body(error: ServiceError) -> bytes:
 def response(error: ServiceError, scope: Scope) -> Response:
     headers: dict[str, str] = {}
     if error.retry_after is not None:
-        seconds = max(1, round(error.retry_after))
-        headers = {"retry-after": str(seconds), "retry-after-ms": str(seconds * 1000)}
+        milliseconds = max(1, math.ceil(error.retry_after * 1000))
+        headers = {"retry-after": str(math.ceil(milliseconds / 1000)), "retry-after-ms": str(milliseconds)}
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if error.retry is not None:

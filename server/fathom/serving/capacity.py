@@ -4,9 +4,14 @@ from typing import Protocol
 
 from fathom.core.engine import ModelCard
 
-AHEAD = 2
-"""Choices that the engine gets beyond what it batches: it puts one in the place of another that ends without waiting
-for us."""
+AHEAD, AHEAD_SHARE = 2, 32
+"""Choices that the engine gets beyond what it batches, so that it can put one in the place of another that ends without
+waiting for us: 2, or one for every 32 of a large batch, in which more than one ends in a step."""
+
+
+def places(seqs: int) -> int:
+    """Choices that an engine gets whose batches have so many."""
+    return seqs + max(AHEAD, seqs // AHEAD_SHARE)
 
 
 class Room(Protocol):
@@ -39,7 +44,7 @@ class Capacity:
         """In the batch. A request of many choices needs one free place: to wait for all of them would leave them empty
         for long."""
         card = self._engine.card
-        return not self.choices or (card is not None and self.choices < card.max_num_seqs + AHEAD)
+        return not self.choices or (card is not None and self.choices < places(card.max_num_seqs))
 
     def fits(self, load: Load) -> bool:
         """Into the batch and the KV cache: by what the engine says it holds, which knows what prompts share, and by
