@@ -25,6 +25,8 @@ MOST_CHOICES = 128
 """Choices of one request, over all its prompts."""
 
 MOST_BIASES = 4096
+MOST_IDS = 1 << 20
+"""Token ids of one list."""
 
 _MOST_METADATA = 16
 _MOST_STOPS = 4
