@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 class Canary:
     def __init__(self, url: str, body: Json) -> None:
-        self._url, self._body = f"{url}/v1/chat/completions", {**body, "stream": True, "temperature": 0}
+        self._url, self._body = f"{url}/v1/completions", {**body, "stream": True, "temperature": 0}
         self._alone = self._ask()
         assert self._ask() == self._alone, "the canary's answer is not the same twice: it cannot tell anything"
 
@@ -50,16 +50,18 @@ class Canary:
             score.differences.append(f"canary: {answer[-300:]!r}\n   alone: {self._alone[-300:]!r}")
 
     def _ask(self, begun: threading.Event | None = None) -> str:
-        """All that it says: trace, answer, how it ended and what it used."""
-        said = ""
+        """All that it says, how it ended and what it used; a busy engine may cut it into other pieces."""
+        text, ends = "", list[Any]()
         with httpx.stream("POST", self._url, json=self._body, timeout=60) as response:
             assert response.status_code == 200, response.read()
             for line in response.iter_lines():
                 if line.startswith("data: {"):
                     chunk = json.loads(line.removeprefix("data: "))
-                    said += json.dumps([chunk["choices"], chunk.get("error")])
+                    text += "".join(choice["text"] for choice in chunk.get("choices", ()))
+                    ends += [choice["finish_reason"] for choice in chunk.get("choices", ()) if choice["finish_reason"]]
+                    ends += [chunk["error"]] if "error" in chunk else []
                     if begun:
                         begun.set()
                 elif line == "data: [DONE]":
-                    said += line
-        return said
+                    ends.append(line)
+        return f"{text} {ends}"

@@ -15,6 +15,9 @@ from tests.hostile.target import Target
 from tests.running import Server, free_port
 
 
+COUNT = " ".join(map(str, range(1, 40)))  # a text that a model goes on with without a doubt
+
+
 def dialects(model: str) -> dict[str, dict[str, Any]]:
     messages = [{"role": "user", "content": "one two"}]
     bodies: dict[str, dict[str, Any]] = {
@@ -53,9 +56,7 @@ def scripted(log: Path, **settings: str) -> Iterator[Target]:
     server = Server(process, port, log)
     try:
         server.wait_ready(60)
-        words = " ".join(map(str, range(40)))
-        canary = Canary(server.url, {"model": "scripted", "messages": [{"role": "user", "content": words}]})
-        yield Target(server, dialects("scripted"), canary)
+        yield Target(server, dialects("scripted"), Canary(server.url, {"model": "scripted", "prompt": COUNT}))
         assert "request failed" not in log.read_text()
     finally:
         server.kill()
@@ -63,10 +64,10 @@ def scripted(log: Path, **settings: str) -> Iterator[Target]:
 
 @pytest.fixture(scope="package")
 def real(server: Server) -> Target:
-    """The server of all tests that need a model."""
-    question = {"role": "user", "content": "Count from one to twenty, in words."}
-    canary = Canary(server.url, {"model": MODEL, "messages": [question], "max_tokens": 40})
-    return Target(server, dialects(MODEL), canary)
+    """The server of all tests that need a model, with all begun that it begins on first use."""
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    server.chat("x", max_tokens=2, structured_outputs={"json": schema})
+    return Target(server, dialects(MODEL), Canary(server.url, {"model": MODEL, "prompt": COUNT, "max_tokens": 40}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -43,10 +43,10 @@ def fields(target: Target, path: str, name: str = "", expects: frozenset[int] = 
     return Case(name or reprlib.repr(given), path, body, expects)
 
 
-def send_all(target: Target, cases: Iterable[Case], score: Score) -> None:
-    limits = httpx.Limits(max_connections=_AT_ONCE)
+def send_all(target: Target, cases: Iterable[Case], score: Score, *, at_once: int = _AT_ONCE) -> None:
+    limits = httpx.Limits(max_connections=at_once)
     client = httpx.Client(base_url=target.server.url, timeout=_PATIENCE, limits=limits)
-    with client, ThreadPoolExecutor(_AT_ONCE) as pool:
+    with client, ThreadPoolExecutor(at_once) as pool:
         list(pool.map(lambda case: _send(client, case, score), cases))
 
 

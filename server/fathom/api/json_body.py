@@ -1,5 +1,5 @@
-"""Bodies to JSON, before a schema sees them: UTF-8, numbers that are numbers, not too deep (pydantic stops at 200 levels)
-and not of too many parts. So nothing behind it meets NaN, half a character or a tower of lists."""
+"""Bodies to JSON, before a schema sees them: UTF-8, numbers that are numbers, not too deep (pydantic stops at 200
+levels) and not of too many parts. So nothing behind it meets NaN, half a character or a tower of lists."""
 
 import json
 import re

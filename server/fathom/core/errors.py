@@ -78,13 +78,21 @@ class ContextLengthExceeded(BadRequest):
     code = "context_length_exceeded"
 
     def __init__(
-        self, *, limit: int, prompt_tokens: int, max_tokens: int | None = None, param: str = "messages"
+        self,
+        *,
+        limit: int,
+        prompt_tokens: int,
+        max_tokens: int | None = None,
+        param: str = "messages",
+        at_least: bool = False,
     ) -> None:
+        """at_least: the prompt was not counted to its end."""
         asked = f"{prompt_tokens} in the {param}"
         if max_tokens is not None:
             asked = f"{prompt_tokens + max_tokens} tokens ({asked}, {max_tokens} in the completion)"
         else:
             asked = f"{prompt_tokens} tokens ({asked}), which leaves no room for a completion"
+        asked = f"at least {asked}" if at_least else asked
         self.limit, self.prompt_tokens = limit, prompt_tokens
         super().__init__(
             f"This model's maximum context length is {limit} tokens, but you requested {asked}. "

@@ -47,7 +47,7 @@ class Planner:
         context_length: int,
         checker: GrammarChecker,
     ) -> None:
-        self.renderer = PromptRenderer(tokenizer, profile)
+        self.renderer = PromptRenderer(tokenizer, profile, context_length)
         self.token_bytes = TokenBytes(tokenizer.backend_tokenizer)
         self._tokenizer, self._profile, self._checker = tokenizer, profile, checker
         self._context_length = context_length

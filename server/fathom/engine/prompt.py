@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from fathom.core.errors import BadRequest, Unsupported
+from fathom.core.errors import BadRequest, ContextLengthExceeded, Unsupported
 from fathom.core.generation import Chat, Message, Prompt, ReasoningControl, Text, TokenIds
 from fathom.engine import conversation, tool_prompt
 from fathom.models.profiles import Profile, Reasoning
@@ -37,10 +37,14 @@ class Rendered:
 
 
 class PromptRenderer:
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, profile: Profile) -> None:
+    """context_length: in tokens. What cannot fit, by its characters alone, is not read: that would take seconds."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, profile: Profile, context_length: int) -> None:
         self._tokenizer = tokenizer
         self._profile = profile
         self._vocabulary = len(tokenizer)
+        self._context_length = context_length
+        self._longest = max(map(len, tokenizer.get_vocab()))  # characters that a token can be
         markup = {token for token in tokenizer.get_added_vocab() if token.strip() and len(token) > 1}
         self._markup = re.compile("|".join(map(re.escape, sorted(markup, key=len, reverse=True))) or r"(?!)")
 
@@ -59,11 +63,15 @@ class PromptRenderer:
             case Text(text):
                 return await _elsewhere_if(len(text) > _LONG, lambda: self._text(prompt))
             case TokenIds(ids):
+                if len(ids) > self._context_length:
+                    raise ContextLengthExceeded(limit=self._context_length, prompt_tokens=len(ids), param="prompt")
                 self.check_ids(ids, "prompt")
                 return Rendered(list(ids))
 
     def check_ids(self, ids: Sequence[int], param: str) -> None:
         """Raises BadRequest for an id that is no token."""
+        if not ids or (min(ids) >= 0 and max(ids) < self._vocabulary):
+            return
         for at, token_id in enumerate(ids):
             if not 0 <= token_id < self._vocabulary:
                 raise BadRequest(
@@ -104,6 +112,7 @@ class PromptRenderer:
             text += conversation.continuation(opening, reasoning, opened=thinking, plain=self._plain)
             thinking = reasoning is not None and opening.in_trace
         thought = reasoning is not None and text.rstrip().endswith(reasoning.end)
+        self._check_length(text, chat.param)
         return Rendered(self._encode(text), True, thinking, thinks, thought, continues=opening is not None)
 
     def _variables(self, chat: Chat, control: ReasoningControl, thinks: bool) -> Mapping[str, Any]:
@@ -155,6 +164,7 @@ class PromptRenderer:
         return str(template)
 
     def _text(self, prompt: Text) -> Rendered:
+        self._check_length(prompt.text, "prompt")
         if prompt.suffix is None:
             return Rendered(list(self._tokenizer.encode(prompt.text, add_special_tokens=prompt.begins)))
         fim = self._profile.fim
@@ -162,6 +172,12 @@ class PromptRenderer:
         begin, middle, end = fim
         text = f"{begin}{prompt.text}{middle}{prompt.suffix}{end}"
         return Rendered(list(self._tokenizer.encode(text, add_special_tokens=prompt.begins)))
+
+    def _check_length(self, text: str, param: str) -> None:
+        """Raises ContextLengthExceeded for a text of more characters than that many tokens can be."""
+        if len(text) > self._longest * self._context_length:
+            least = len(text) // self._longest
+            raise ContextLengthExceeded(limit=self._context_length, prompt_tokens=least, param=param, at_least=True)
 
     def _encode(self, text: str) -> list[int]:
         return [id for piece in text.split(_CUT) for id in self._tokenizer.encode(piece, add_special_tokens=False)]

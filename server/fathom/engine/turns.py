@@ -1,5 +1,6 @@
 """Requests through vLLM: prompt and sampling down, tokens up, events out."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import replace
@@ -27,6 +28,7 @@ from fathom.engine.reader import TurnReader
 from fathom.engine.run import REFUSED, Run, refusal, running
 from fathom.engine.sampling import to_params
 
+_MANY = 5_000  # tokens; spelling more of them leaves the event loop
 _PARAGRAPH = "\n\n"
 
 
@@ -80,12 +82,21 @@ class Turns:
     async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
         """What `stream` would read."""
         ids = (await self._planner.renderer.render(prompt, reasoning)).ids
-        return Tokenized(tuple(ids), str(self._tokenizer.decode(ids, skip_special_tokens=False)))
+        return Tokenized(tuple(ids), await self._spell(ids))
 
     async def detokenize(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens spelled out."""
         self._planner.renderer.check_ids(ids, "tokens")
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+        return await self._spell(ids)
+
+    async def _spell(self, ids: Sequence[int]) -> str:
+        """In a thread where they are many; a batch of one, since that lets other threads run."""
+
+        def decode() -> str:
+            (text,) = self._tokenizer.backend_tokenizer.decode_batch([list(ids)], skip_special_tokens=False)
+            return str(text)
+
+        return await asyncio.to_thread(decode) if len(ids) > _MANY else decode()
 
     async def embed(
         self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant = EVERYONE

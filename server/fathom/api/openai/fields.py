@@ -27,6 +27,8 @@ MOST_CHOICES = 128
 
 _TIERS: dict[str, Tier] = {"flex": "flex", "priority": "priority", "fast": "priority", "ultrafast": "priority"}
 MOST_BIASES = 4096
+MOST_IDS = 1 << 20
+"""Token ids of one list."""
 
 _MOST_METADATA = 16
 _MOST_STOPS = 4

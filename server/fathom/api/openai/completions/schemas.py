@@ -4,7 +4,15 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from fathom.api.openai.fields import INT64, UNSUPPORTED, NonEmpty, SamplingFields, TokenId, UnsupportedSampling
+from fathom.api.openai.fields import (
+    INT64,
+    MOST_IDS,
+    UNSUPPORTED,
+    NonEmpty,
+    SamplingFields,
+    TokenId,
+    UnsupportedSampling,
+)
 
 _MOST_PROMPTS = 128
 
@@ -22,7 +30,7 @@ def _shape(prompt: Any) -> str | None:
     return None
 
 
-_Ids = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
+_Ids = Annotated[list[TokenId], Field(min_length=1, max_length=MOST_IDS, fail_fast=True)]
 _Several = Field(min_length=1, max_length=_MOST_PROMPTS, fail_fast=True)
 _ByShape = Discriminator(
     _shape,

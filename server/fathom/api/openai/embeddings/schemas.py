@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from fathom.api.fields import Open
-from fathom.api.openai.fields import NonEmpty, TokenId
+from fathom.api.openai.fields import MOST_IDS, NonEmpty, TokenId
 
 _MOST_INPUTS = 2048
 
-Ids = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
+Ids = Annotated[list[TokenId], Field(min_length=1, max_length=MOST_IDS, fail_fast=True)]
 
 
 def _kind(value: Any) -> str:

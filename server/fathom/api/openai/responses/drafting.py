@@ -122,7 +122,10 @@ class Drafting:
         room = limit - (wanted or limit // _ANSWER)
 
         async def fits(rest: Sequence[Json]) -> bool:
-            return await self._tokens(body, rest) <= room
+            try:
+                return await self._tokens(body, rest) <= room
+            except ContextLengthExceeded:
+                return False
 
         return await place_to_cut(items, fits)
 

@@ -1,5 +1,6 @@
 """POST /tokenize and /detokenize."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from fathom.api.openai.tokenize import translate
 from fathom.api.openai.tokenize.schemas import DetokenizeRequest, TokenizeRequest
 from fathom.engine.supervisor import Supervisor
 from fathom.telemetry import record
+
+_AT_ONCE = 256
 
 router = APIRouter(tags=["tokens"], route_class=JsonRoute)
 
@@ -50,7 +53,11 @@ async def detokenize(
 
 async def _texts(supervisor: Supervisor, ids: Sequence[int]) -> list[str]:
     """Each token by itself."""
-    known = {token_id: await supervisor.detokenize([token_id]) for token_id in set(ids)}
+    known = {}
+    for at, token_id in enumerate(set(ids)):
+        known[token_id] = await supervisor.detokenize([token_id])
+        if at % _AT_ONCE == 0:
+            await asyncio.sleep(0)  # a vocabulary is large, and others wait
     return [known[token_id] for token_id in ids]
 
 

@@ -6,7 +6,7 @@ from pydantic import Discriminator, Field, Tag
 
 from fathom.api.fields import Open
 from fathom.api.openai.chat.schemas import Conversation
-from fathom.api.openai.fields import TokenId
+from fathom.api.openai.fields import MOST_IDS, TokenId
 
 
 class _Wishes(Open):
@@ -42,4 +42,4 @@ TokenizeRequest = Annotated[
 
 class DetokenizeRequest(Open):
     model: str
-    tokens: list[TokenId] = Field(fail_fast=True)
+    tokens: list[TokenId] = Field(max_length=MOST_IDS, fail_fast=True)
