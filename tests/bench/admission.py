@@ -114,7 +114,7 @@ async def microseconds(way: Callable[..., object], make: Callable[[], object]) -
 
 
 def gate() -> Admission:
-    return admission(SEQS)
+    return rooms.admission(SEQS)
 
 
 async def main() -> None:

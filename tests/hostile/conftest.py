@@ -14,7 +14,6 @@ from tests.hostile.score import TOTAL
 from tests.hostile.target import Target
 from tests.running import Server, free_port
 
-
 COUNT = " ".join(map(str, range(1, 40)))  # a text that a model goes on with without a doubt
 
 

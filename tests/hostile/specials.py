@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.hostile.limits import CHAT, COMPLETIONS, COUNT, MESSAGES, RESPONSES, TOKENS
-from tests.hostile.runner import Case, fields
+from tests.hostile.runner import ANY, Case, fields
 from tests.hostile.score import Score
 from tests.hostile.target import Target
 
