@@ -16,6 +16,7 @@ Json = dict[str, Any]
 class Canary:
     def __init__(self, url: str, body: Json) -> None:
         self._url, self._body = f"{url}/v1/completions", {**body, "stream": True, "temperature": 0}
+        self.headers: dict[str, str] = {}  # of a key, once there is one
         self._alone = self._ask()
         assert self._ask() == self._alone, "the canary's answer is not the same twice: it cannot tell anything"
 
@@ -52,7 +53,7 @@ class Canary:
     def _ask(self, begun: threading.Event | None = None) -> str:
         """All that it says, how it ended and what it used; a busy engine may cut it into other pieces."""
         text, ends = "", list[Any]()
-        with httpx.stream("POST", self._url, json=self._body, timeout=60) as response:
+        with httpx.stream("POST", self._url, json=self._body, headers=self.headers, timeout=60) as response:
             assert response.status_code == 200, response.read()
             for line in response.iter_lines():
                 if line.startswith("data: {"):

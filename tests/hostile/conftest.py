@@ -62,6 +62,24 @@ def scripted(log: Path, **settings: str) -> Iterator[Target]:
 
 
 @pytest.fixture(scope="package")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Target, dict[str, dict[str, str]]]]:
+    """One that asks for keys: with it, the headers of an admin and of two tenants."""
+    with scripted(tmp_path_factory.mktemp("keyed") / "server.log") as target:
+        headers: dict[str, dict[str, str]] = {}
+        for tenant, scopes in {
+            "admin": ["inference", "rollouts", "admin"],
+            "a": ["inference"],
+            "b": ["inference"],
+        }.items():
+            made = target.server.client.post(
+                "/admin/keys", json={"tenant": tenant, "scopes": scopes}, headers=headers.get("admin")
+            )
+            headers[tenant] = {"Authorization": f"Bearer {made.json()['secret']}"}
+        target.canary.headers = headers["admin"]
+        yield target, headers
+
+
+@pytest.fixture(scope="package")
 def real(server: Server) -> Target:
     """The server of all tests that need a model, with all begun that it begins on first use."""
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
