@@ -29,7 +29,7 @@ ADMIN = [(method, path) for method, path in GUARDED if path.startswith("/admin/"
 def test_the_document_has_routes_of_every_kind():
     assert len(GUARDED) > 15
     assert ("POST", "/v1/chat/completions") in GUARDED
-    assert len(ADMIN) == 7
+    assert len(ADMIN) == 8
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
@@ -172,7 +172,7 @@ def test_a_key_that_comes_otherwise_is_none(operator, anyone, headers):
 
 @pytest.mark.parametrize(
     "wild",
-    [b"' OR pg_sleep(8)--", b"'; DROP TABLE keys;--", b"x" * (1 << 20), b"fk-" + b"x" * (1 << 20), b"\xff\xfe" * 23,
+    [b"' OR pg_sleep(8)--", b"'; DROP TABLE keys;--", b"x" * 60_000, b"fk-" + b"x" * 60_000, b"\xff\xfe" * 23,
      b"fk-" + b"\xc3\xbc" * 21 + b"a", b"%00" * 15 + b"a", b"fk-" + b"'" * 43, b"{}", b"../../etc/passwd"],
 )  # fmt: skip
 def test_a_wild_key_is_refused_like_any_other(anyone, wild):

@@ -17,6 +17,9 @@ from tests.running import Server, free_port
 COUNT = " ".join(map(str, range(1, 40)))  # a text that a model goes on with without a doubt
 
 
+Keyed = tuple[Target, dict[str, dict[str, str]]]
+
+
 def dialects(model: str) -> dict[str, dict[str, Any]]:
     messages = [{"role": "user", "content": "one two"}]
     bodies: dict[str, dict[str, Any]] = {
@@ -62,7 +65,7 @@ def scripted(log: Path, **settings: str) -> Iterator[Target]:
 
 
 @pytest.fixture(scope="package")
-def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Target, dict[str, dict[str, str]]]]:
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
     """One that asks for keys: with it, the headers of an admin and of two tenants."""
     with scripted(tmp_path_factory.mktemp("keyed") / "server.log") as target:
         headers: dict[str, dict[str, str]] = {}

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from tests.hostile.conftest import scripted
+from tests.hostile.conftest import Keyed, scripted
 from tests.hostile.http_cases import BODY, CHAT, CHUNKED, LENGTH, MESSAGES, head
 from tests.hostile.runner import judge
 from tests.hostile.score import Score
@@ -126,6 +126,19 @@ def test_a_client_that_does_not_stop_sending_is_hung_up_on(target: Target) -> No
         connection.sendall(STREAM)
         assert not takes(connection, b"x" * 10_000, 1000)
     until(lambda: flying(target) <= 1, "the engine's work is dropped")
+
+
+def test_a_small_body_that_comes_behind_its_answer_is_thrown_away_and_the_connection_stays(keyed: Keyed) -> None:
+    """A client may have written it before it reads the answer, and takes the connection for good."""
+    target, _ = keyed
+    with target.abused("late body") as score, connected(target) as connection:
+        for _ in range(3):
+            score.inputs += 1
+            connection.sendall(head(CHAT, LENGTH))
+            assert hear(connection).statuses == (401,)
+            connection.sendall(BODY)
+        connection.sendall(head("/version", method="GET"))
+        assert hear(connection).statuses == (200,)
 
 
 def test_what_is_in_a_body_that_is_too_large_is_no_request(target: Target) -> None:

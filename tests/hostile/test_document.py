@@ -9,8 +9,8 @@ from fathom.engine.scripted_engine import ScriptedEngine
 from fathom.settings import Settings
 from hypothesis import HealthCheck, given, settings
 
+from tests.hostile.conftest import Keyed
 from tests.hostile.runner import judge
-from tests.hostile.target import Target
 
 CLEAR = frozenset(range(200, 500))
 _PATIENCE = 20.0
@@ -29,7 +29,7 @@ CASES = [(label, mode) for label, each in OPERATIONS.items() for mode in (GOOD, 
 
 @pytest.mark.parametrize(("label", "mode"), CASES)
 def test_whatever_the_document_gives_rise_to_is_answered(
-    label: str, mode: schemathesis.GenerationMode, keyed: tuple[Target, dict[str, dict[str, str]]]
+    label: str, mode: schemathesis.GenerationMode, keyed: Keyed
 ) -> None:
     target, headers = keyed
     cases = OPERATIONS[label].as_strategy(generation_mode=mode)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from tests.checked import CheckedClient
+from tests.hostile.conftest import Keyed
 from tests.hostile.score import TOTAL
-from tests.hostile.target import Target
 
 ENDED = ("completed", "failed", "cancelled", "incomplete")
 _A_TURN = 3  # items that one more adds: its trace, its answer and the next question
@@ -135,7 +135,7 @@ class Tenants(RuleBasedStateMachine):
         return answer
 
 
-def test_stored_responses_bear_any_order(keyed: tuple[Target, dict[str, dict[str, str]]]) -> None:
+def test_stored_responses_bear_any_order(keyed: Keyed) -> None:
     target, headers = keyed
     with ExitStack() as opened, target.abused("stored responses"):
         patch = opened.enter_context(pytest.MonkeyPatch.context())

@@ -32,7 +32,7 @@ MOST_HEADERS = 100
 """Of one request, trailers included."""
 
 _VERSIONS = ("1.0", "1.1")
-_MOST_BEHIND = 1 << 16  # bytes behind a request that is answered; a client that sends more is hung up on
+_MOST_BEHIND = 1 << 16  # bytes that a client may send for nothing, behind a request or in one that was answered
 _PARTING = 2.0  # seconds that a client gets to read an answer that came before it had sent all
 _RETRY_AFTER = 5.0
 _MOST_TOLD = 256  # connections beyond the limit that are told so at a time; more are closed without a word
@@ -156,11 +156,15 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._head = 0
+        if self.cycle.response_complete:
+            self._throw_away(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._whole, self._head = True, 0
+        self._whole, self._head, self._behind = True, 0, 0
         self.cycle.keep_alive = self._stays and self.cycle.keep_alive
+        if self.cycle.response_complete and not self._stays:
+            self._part()
         self._room.waiting.pop(self, None)
         self._in_time()
         super().on_message_complete()
@@ -168,7 +172,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._room.waiting[self] = None
-        if not self._whole:
+        if not self._whole and _declared(self.headers) > _MOST_BEHIND:
             self._part()
 
     def drop(self, reason: str) -> None:
@@ -182,6 +186,13 @@ class Connection(HttpToolsProtocol):
         self._behind += size
         if self._behind > _MOST_BEHIND:
             self.drop("behind")
+
+    def _throw_away(self, size: int) -> None:
+        """The rest of a body whose answer did not need it. It is read if it is small, so that the connection stays."""
+        self._behind += size
+        if self._behind > _MOST_BEHIND:
+            self._part()
+            raise _Enough
 
     def _end_with_the_answer(self) -> None:
         self.cycle.keep_alive = False
@@ -214,6 +225,8 @@ class Connection(HttpToolsProtocol):
         self._late = None
         if self._whole:
             return self.drop("slow")
+        if self.cycle is not None and self.cycle.response_complete:
+            return self._part()
         limit = f"{self._http.read_timeout:g} s"
         self._refuse(RequestTimeout(f"The request did not come within {limit} (http.read_timeout)."), "slow")
 
@@ -259,6 +272,11 @@ def _size(url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> int:
 
 def _has_body(headers: Sequence[tuple[bytes, bytes]]) -> bool:
     return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)
+
+
+def _declared(headers: Sequence[tuple[bytes, bytes]]) -> int:
+    """Bytes of the body, 0 where it is not told."""
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
 def _answer(error: ServiceError, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic_core import from_json
 from starlette.datastructures import Headers
 
+from fathom.api.access import Needs
 from fathom.core.errors import BadRequest, WrongMediaType
 
 MOST_VALUES = 131_072
@@ -22,14 +23,18 @@ _VALUE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]', re.DOTALL)
 
 
 class JsonRoute(APIRoute):
-    """Its body, if it takes one, is JSON."""
+    """Its body, if it takes one, is JSON, and is not looked at for a key that lacks the scope."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
 
+        scopes = [each.dependency for each in self.dependencies if isinstance(each.dependency, Needs)]
+
         async def read(request: Request) -> Response:
+            for scope in scopes:
+                await scope(request)
             _check_media_type(request.headers)
             return await handle(_Request(request, parse(await request.body())))
 

@@ -148,6 +148,7 @@ class RateLimitExceeded(ServiceError):
     """kind: of what there was too much, "requests" or "tokens"; it is the error's type."""
 
     status = 429
+    type = "requests"
     code = "rate_limit_exceeded"
 
     def __init__(self, message: str, *, retry_after: float, kind: str = "requests") -> None:
