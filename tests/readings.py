@@ -17,12 +17,12 @@ GOOD_ENDS = ("[DONE]", '"finish_reason":"', '"message_stop"', '"response.complet
 
 class Reading:
     """A request, and its answer as it comes, in a thread of its own. text: what came so far. arrivals: its pieces, and
-    when each came (monotonic). broken: the connection ended in the middle of it."""
+    when each came (monotonic). broken: how the connection ended in the middle of it."""
 
     def __init__(self, client: httpx.Client, method: str, path: str, **more: Any) -> None:
         self.text, self.status, self.headers = "", 0, httpx.Headers()
         self.arrivals: list[tuple[float, str]] = []
-        self.broken = False
+        self.broken = ""
         self._thread = threading.Thread(target=self._read, args=(client, method, path), kwargs=more, daemon=True)
         self._thread.start()
 
@@ -33,8 +33,8 @@ class Reading:
                 for piece in response.iter_text():
                     self.arrivals.append((time.monotonic(), piece))
                     self.text += piece
-        except httpx.TransportError:
-            self.broken = True
+        except httpx.TransportError as error:
+            self.broken = repr(error)
 
     def until(self, mark: str, seconds: float = 20) -> "Reading":
         """Wait until this has come."""

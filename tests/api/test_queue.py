@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from fathom.core.batch import AHEAD
 from fathom.core.engine import Prepared, Trouble
 from fathom.core.errors import BadRequest
 from fathom.core.events import Accepted, Event, Finished, TextDelta
 from fathom.core.generation import GenerationRequest
 from fathom.engine.scripted_engine import ScriptedEngine, text_of, think_then_answer
-from fathom.serving.capacity import AHEAD
 from fathom.settings import load
 from prometheus_client import REGISTRY
 

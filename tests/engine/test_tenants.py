@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from fathom.serving.capacity import AHEAD
+from fathom.core.batch import AHEAD
 
 from tests.bench.servers import fathom
 

@@ -26,20 +26,20 @@ class Expected:
 
 @dataclass
 class Asked:
-    """lost: it had no ending. wrong: it had another than a good one, and why. answer: where it ended well."""
+    """lost: it had no ending, and how. wrong: it had another than a good one, and why. answer: where it ended well."""
 
     request: Request
     reading: Reading
-    lost: bool = False
+    lost: str = ""
     wrong: str = ""
     answer: Answer | None = None
 
     def end(self, seconds: float) -> None:
         try:
             self.reading.to_the_end(seconds)
-        except AssertionError:
-            self.lost = True
-        self.lost |= self.reading.broken or not self.reading.status
+        except AssertionError as error:
+            self.lost = str(error)
+        self.lost = self.lost or self.reading.broken or ("" if self.reading.status else "no status")
         if self.lost:
             return
         try:
@@ -94,7 +94,7 @@ class Batch:
 
     def check(self, expected: Expected) -> None:
         """All ended well, with the answers of an undisturbed engine."""
-        assert not [str(each.request) for each in self.all if each.lost], "lost"
+        assert not [(str(each.request), each.lost, each.reading.text[-200:]) for each in self.all if each.lost], "lost"
         assert not [(str(each.request), each.wrong) for each in self.all if each.wrong], "wrong endings"
         differences = [difference for each in self.all if (difference := each.difference(expected))]
         assert not differences, "other answers:\n" + "\n".join(differences)

@@ -5,6 +5,7 @@ from typing import Any
 
 from vllm.engine.arg_utils import AsyncEngineArgs
 
+from fathom.core.batch import engine_places
 from fathom.core.errors import StartupError
 from fathom.models.fetch import PreparedModel
 from fathom.models.memory import CPU_MAX_NUM_SEQS, MemoryPlan
@@ -39,11 +40,12 @@ def engine_args(
 
 def _named(settings: EngineSettings, plan: MemoryPlan, device: str) -> dict[str, Any]:
     on_cpu = device == "cpu"
+    seqs = settings.max_num_seqs or (CPU_MAX_NUM_SEQS if on_cpu else None)
     return {
         "dtype": settings.dtype,
         "quantization": settings.quantization,
         "max_model_len": plan.max_model_len,
-        "max_num_seqs": settings.max_num_seqs or (CPU_MAX_NUM_SEQS if on_cpu else None),
+        "max_num_seqs": engine_places(seqs) if seqs else None,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
         "kv_cache_memory_bytes": plan.kv_bytes,
         "kv_cache_dtype": settings.kv_cache_dtype,

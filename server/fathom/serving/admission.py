@@ -38,14 +38,18 @@ class Admission:
     def check(self, request: GenerationRequest) -> None:
         """Whether it may wait, if it has to, as far as that can be told before anything is spent on it. Raises
         Overloaded and RateLimitExceeded."""
-        if self._queue.next and not request.patient:
-            self._overload.check(request, self._queue.line(request.caller, request.tier))
+        line = self._queue.line(request.caller, request.tier)
+        if self._queue.next and not request.patient and not self._passes(line):
+            self._overload.check(request, line)
 
     def enter(self, prepared: Prepared) -> "Entry":
         """Its turn may come at once. Raises Overloaded and RateLimitExceeded if it had to wait, and must not."""
         request = prepared.request
         entry = Entry(self, prepared, self._queue.line(request.caller, request.tier))
         waits = self._queue.next or not self._capacity.fits(entry)
+        if waits and self._passes(entry.line) and self._capacity.fits(entry, last=True):
+            self._start(entry)
+            return entry
         if waits and not request.patient:
             self._overload.check(request, entry.line, entry.prompt_tokens, entry.cost)
         self._queue.add(entry, entry.line)
@@ -56,12 +60,21 @@ class Admission:
         """Call whose turn it is, as long as there is room."""
         while (entry := self._queue.next) and self._capacity.fits(entry):
             self._queue.remove(entry, entry.line)
-            self._capacity.take(entry)
-            entry.charge(PROMPT_WEIGHT * entry.prompt_tokens)
-            entry.call()
+            self._start(entry)
         self._pace.see(self.served, waiting=entry is not None)
-        if entry and self._capacity.has_place:
+        if entry and self._capacity.has_place():
             self._look_again()
+
+    def _passes(self, line: "Line[Entry]") -> bool:
+        """Whether one more of a tenant that has less than its share in the engine may go there past all that wait."""
+        little = line.running < self._queue.share_of_all(line) * self._capacity.places
+        return little and not line.requests and self._capacity.has_place(last=True)
+
+    def _start(self, entry: "Entry") -> None:
+        self._capacity.take(entry)
+        entry.line.running += entry.choices
+        entry.charge(PROMPT_WEIGHT * entry.prompt_tokens)
+        entry.call()
 
     def read(self, entry: "Entry") -> None:
         """The engine has read its prompt."""
@@ -71,6 +84,7 @@ class Admission:
         """It is over, or was given up before its turn."""
         if entry.called:
             entry.settle()
+            entry.line.running -= entry.choices
             self._capacity.give_back(entry)
         else:
             self._queue.remove(entry, entry.line)

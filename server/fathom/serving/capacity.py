@@ -2,16 +2,8 @@
 
 from typing import Protocol
 
+from fathom.core.batch import common_places
 from fathom.core.engine import ModelCard
-
-AHEAD, AHEAD_SHARE = 2, 32
-"""Choices that the engine gets beyond what it batches, so that it can put one in the place of another that ends without
-waiting for us: 2, or one for every 32 of a large batch, in which more than one ends in a step."""
-
-
-def places(seqs: int) -> int:
-    """Choices that an engine gets whose batches have so many."""
-    return seqs + max(AHEAD, seqs // AHEAD_SHARE)
 
 
 class Room(Protocol):
@@ -40,20 +32,25 @@ class Capacity:
         self._expected = 0.0
 
     @property
-    def has_place(self) -> bool:
-        """In the batch. A request of many choices needs one free place: to wait for all of them would leave them empty
-        for long."""
-        card = self._engine.card
-        return not self.choices or (card is not None and self.choices < places(card.max_num_seqs))
+    def places(self) -> int:
+        """That one tenant may fill."""
+        return common_places(self._engine.card.max_num_seqs) if self._engine.card else 0
 
-    def fits(self, load: Load) -> bool:
+    def has_place(self, *, last: bool = False) -> bool:
+        """In the batch, or, for those who may have them, among its last places. A request of many choices needs one
+        free place: to wait for all of them would leave them empty for long."""
+        if last and self._engine.card:
+            return self.choices < max(self.places, self._engine.card.max_num_seqs)
+        return not self.choices or self.choices < self.places
+
+    def fits(self, load: Load, *, last: bool = False) -> bool:
         """Into the batch and the KV cache: by what the engine says it holds, which knows what prompts share, and by
         what it has yet to read and to generate. Its requests are half way through their answers on average."""
         card = self._engine.card
         if not self.choices or card is None or not card.kv_cache_tokens:
-            return self.has_place
+            return self.has_place(last=last)
         coming = self._unread + self._expected / 2 + load.unread + load.expected
-        return self.has_place and coming <= card.kv_cache_tokens * (1 - self._engine.kv_usage())
+        return self.has_place(last=last) and coming <= card.kv_cache_tokens * (1 - self._engine.kv_usage())
 
     def take(self, load: Load) -> None:
         self.choices += load.choices

@@ -113,14 +113,14 @@ T = TypeVar("T", bound=Ticket)
 
 
 class Line(Sharer, Generic[T]):
-    """What one tenant has in one tier, first come first served. prompt_tokens: of all that wait. tokens: completion
-    tokens that a choice of it takes, as far as was seen."""
+    """What one tenant has in one tier, first come first served. prompt_tokens: of all that wait. running:
+    choices of it that the engine has. tokens: completion tokens that one takes, as far as was seen."""
 
     def __init__(self, band: "Band[T]", weight: float) -> None:
         super().__init__(weight)
         self.band = band
         self.tickets: dict[T, None] = {}
-        self.prompt_tokens = 0
+        self.prompt_tokens = self.running = 0
         self.tokens = _FIRST_GUESS
 
     def charge(self, cost: float) -> None:
@@ -200,6 +200,11 @@ class FairQueue(Generic[T]):
     def share(self, line: Line[T]) -> float:
         """Of its tier's queue, 0 to 1: by weight, among those that wait and this one."""
         return line.weight / sum(each.weight for each in {*line.band.contest.waiting, line})
+
+    def share_of_all(self, line: Line[T]) -> float:
+        """The same of the engine, where tiers share it, too."""
+        lines = {line, *(each for band in self._contest.waiting for each in band.contest.waiting)}
+        return line.weight * line.band.weight / sum(each.weight * each.band.weight for each in lines)
 
     def _ahead(self, line: Line[T], own: Work) -> Work:
         return self._contest.before(line.band, line.band.contest.before(line, own))

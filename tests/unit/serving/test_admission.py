@@ -6,10 +6,10 @@ import time
 from collections import defaultdict
 
 import pytest
+from fathom.core.batch import AHEAD
 from fathom.core.events import Finished, Queued
 from fathom.serving import admission as admitting
 from fathom.serving.admission import Admission, Entry
-from fathom.serving.capacity import AHEAD
 from fathom.serving.fair_queue import OUTPUT_WEIGHT, PROMPT_WEIGHT
 from fathom.settings import LimitSettings
 from hypothesis import given, settings

@@ -1,6 +1,8 @@
 from dataclasses import dataclass
 
-from fathom.serving.capacity import AHEAD, Capacity
+import pytest
+from fathom.core.batch import AHEAD, engine_places
+from fathom.serving.capacity import Capacity
 
 from tests.rooms import Room
 
@@ -13,23 +15,36 @@ class Load:
 
 
 def test_the_batch_is_filled_and_a_few_more_stand_ready():
-    capacity = Capacity(Room(seqs=8))
+    capacity = Capacity(Room(seqs=4))
     taken = 0
     while capacity.fits(Load()):
         capacity.take(Load())
         taken += 1
-    assert taken == 8 + AHEAD
+    assert taken == 4 + AHEAD
     capacity.give_back(Load())
     assert capacity.fits(Load())
 
 
 def test_a_request_of_many_choices_needs_one_place():
-    capacity = Capacity(Room(seqs=8))
-    capacity.take(Load(choices=8 + AHEAD - 1))
+    capacity = Capacity(Room(seqs=4))
+    capacity.take(Load(choices=4 + AHEAD - 1))
     assert capacity.fits(Load(choices=5))
     capacity.take(Load(choices=5))
     capacity.give_back(Load(choices=1))
     assert not capacity.fits(Load())
+
+
+@pytest.mark.parametrize("seqs", [1, 7, 8, 16, 64, 1000])
+def test_of_a_larger_batch_some_places_are_for_newcomers(seqs: int):
+    capacity = Capacity(Room(seqs=engine_places(seqs)))
+    assert capacity.places == seqs + AHEAD
+    capacity.take(Load(choices=capacity.places))
+    assert not capacity.has_place()
+    newcomers = 0
+    while capacity.has_place(last=True):
+        capacity.take(Load())
+        newcomers += 1
+    assert newcomers == seqs // 8
 
 
 def test_what_the_engine_holds_and_what_is_still_to_come_must_fit_its_cache():

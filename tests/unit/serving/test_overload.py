@@ -1,8 +1,8 @@
 import pytest
+from fathom.core.batch import AHEAD
 from fathom.core.errors import Overloaded, RateLimitExceeded, ServiceError
 from fathom.core.tenant import EVERYONE
 from fathom.serving.admission import Admission, Entry
-from fathom.serving.capacity import AHEAD
 from prometheus_client import REGISTRY
 
 from tests.rooms import admission
