@@ -31,8 +31,8 @@ class Target:
     _engine: list[psutil.Process] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._engine = self.api.children(recursive=True)
-        self._held = self._holds()
+        self._engine = [each for each in self.api.children(recursive=True) if each.name().startswith("VLLM")]
+        self.take_stock()
 
     @cached_property
     def api(self) -> psutil.Process:
@@ -49,6 +49,10 @@ class Target:
         self._look(group, score)
         TOTAL.add(score)
         assert not score.found, f"{group}:\n" + "\n".join(score.found[:20])
+
+    def take_stock(self) -> None:
+        """What it holds now is what it may hold."""
+        self._held = self._holds()
 
     def settles(self) -> None:
         """Nothing is left behind: no descriptor, and no more memory than a first round takes."""
