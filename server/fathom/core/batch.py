@@ -5,7 +5,7 @@ AHEAD = 2
 without waiting for us."""
 
 _SMALL = 8  # a smaller batch stays as it was asked for
-_NEWCOMERS = 8  # one more place for every so many
+_NEWCOMERS = 4  # one more place for every so many
 
 
 def engine_places(seqs: int) -> int:
@@ -14,6 +14,6 @@ def engine_places(seqs: int) -> int:
 
 
 def common_places(places: int) -> int:
-    """Of what an engine batches, what one tenant may fill: what was asked for, and AHEAD. The rest is for tenants that
-    have less than their share of it."""
+    """Of what an engine batches, what everybody may fill: what was asked for, and AHEAD. The rest is for those whose
+    turn it is when they come."""
     return places + AHEAD if places < _SMALL else places - (places - AHEAD) // (_NEWCOMERS + 1)

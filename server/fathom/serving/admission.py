@@ -66,9 +66,11 @@ class Admission:
             self._look_again()
 
     def _passes(self, line: "Line[Entry]") -> bool:
-        """Whether one more of a tenant that has less than its share in the engine may go there past all that wait."""
-        little = line.running < self._queue.share_of_all(line) * self._capacity.places
-        return little and not line.requests and self._capacity.has_place(last=True)
+        """Whether one that comes now is next, or has little in a full engine, so that it may take one of the last
+        places."""
+        if line.requests or not self._capacity.has_place(last=True):
+            return False
+        return self._queue.leads(line) if self._queue.next else line.running < self._capacity.places / 2
 
     def _start(self, entry: "Entry") -> None:
         self._capacity.take(entry)

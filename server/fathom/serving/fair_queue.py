@@ -75,6 +75,10 @@ class Contest(Generic[S]):
         del self._waiting[one]
         self._last = one
 
+    def leads(self, one: S) -> bool:
+        """Whether it would be next if it waited."""
+        return all(one.counter <= other.counter for other in self._waiting if other is not one)
+
     def before(self, one: S, own: Work) -> Work:
         """What is served before `one` has been served `own` and is next again, as far as it waits now."""
         level = self._lifted(one) + own.cost / one.weight
@@ -201,10 +205,9 @@ class FairQueue(Generic[T]):
         """Of its tier's queue, 0 to 1: by weight, among those that wait and this one."""
         return line.weight / sum(each.weight for each in {*line.band.contest.waiting, line})
 
-    def share_of_all(self, line: Line[T]) -> float:
-        """The same of the engine, where tiers share it, too."""
-        lines = {line, *(each for band in self._contest.waiting for each in band.contest.waiting)}
-        return line.weight * line.band.weight / sum(each.weight * each.band.weight for each in lines)
+    def leads(self, line: Line[T]) -> bool:
+        """Whether nobody who waits comes before one that comes to this line now."""
+        return self._contest.leads(line.band) and line.band.contest.leads(line)
 
     def _ahead(self, line: Line[T], own: Work) -> Work:
         return self._contest.before(line.band, line.band.contest.before(line, own))

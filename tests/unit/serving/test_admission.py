@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 
 import pytest
-from fathom.core.batch import AHEAD
+from fathom.core.batch import AHEAD, engine_places
 from fathom.core.events import Finished, Queued
 from fathom.serving import admission as admitting
 from fathom.serving.admission import Admission, Entry
@@ -131,6 +131,36 @@ def test_who_asks_for_little_is_served_at_once_beside_who_asks_for_much():
     for _ in range(10):
         engine.step()
     assert engine.served["b"] > 0
+
+
+def test_the_last_places_are_for_who_is_next_when_it_comes_and_not_for_who_fills_the_rest():
+    engine = Engine(engine_places(8))
+    for _ in range(8 + AHEAD):
+        engine.ask("a", 10, 100)
+    engine.ask("b", 10, 100)  # nothing waits, and it has little
+    assert engine.running[-1][0] == "b"
+    engine.ask("a", 10, 100)
+    assert engine.waiting[-1][0] == "a"
+    engine.step()
+    engine.ask("c", 10, 100)  # past what waits
+    assert engine.running[-1][0] == "c"
+    engine.ask("d", 10, 100)
+    assert [tenant for tenant, *_ in engine.waiting] == ["a", "d"]
+
+
+def test_who_was_served_more_than_those_that_wait_gets_no_last_place():
+    engine = Engine(engine_places(8))
+    for _ in range(7 + AHEAD):
+        engine.ask("a", 10, 100)
+    engine.ask("b", 10, 100)
+    engine.ask("a", 10, 100)
+    for _ in range(5):
+        engine.step()
+    assert engine.admission._queue.next is not None
+    engine.ask("b", 1000, 100)
+    assert engine.running[-1][0] == "b"
+    engine.ask("b", 10, 100)
+    assert engine.waiting[-1][0] == "b"
 
 
 def test_what_was_charged_is_set_right_in_the_end():
