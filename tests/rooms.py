@@ -19,6 +19,10 @@ class Room:
             "m", "a test", "plain", "none", "none", 4096, kv_tokens, 0, max_num_seqs=seqs
         )
         self.usage = 0.0
+        self.has: int | None = None  # choices that are not over
+
+    def unfinished(self) -> int | None:
+        return self.has
 
     def kv_usage(self) -> float:
         return self.usage

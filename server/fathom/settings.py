@@ -171,6 +171,9 @@ class StoreSettings(_Group):
         "keep", description="What is stored of a trace: its text, nothing, or its SHA-256."
     )
     background_slots: int = Field(8, ge=1, description="Background responses that run at a time; others are queued.")
+    background_queue: int = Field(
+        1000, ge=1, description="Most background responses of a tenant that are queued; one more is 429."
+    )
     background_wait: float = Field(
         86400.0, gt=0, description="Seconds that a background response may be queued; then it fails as expired."
     )

@@ -208,3 +208,17 @@ def test_days_that_are_none_are_refused(tenants, query, param):
 def test_days_can_be_named(tenants):
     listed = tenants.admin("GET", "/admin/usage?start=2026-01-01&end=2026-01-31").json()
     assert (listed["start"], listed["end"], listed["data"]) == ("2026-01-01", "2026-01-31", [])
+
+
+def test_background_responses_count_when_they_come_and_only_so_many_may_be_queued():
+    with serving(**{"store.background_queue": 2, "store.background_slots": 1}) as tenants:
+        tenants.engine.delay = 30.0
+        counted = tenants.key("a", requests_per_minute=1)
+        assert counted(RESPONSES, background=True).status_code == 200
+        assert "1 requests per minute" in error(counted(RESPONSES, background=True))["message"]
+        send, other = tenants.key("b"), tenants.key("c")
+        assert [send(RESPONSES, background=True).status_code for _ in range(3)] == [200, 200, 429]
+        refused = send(RESPONSES, background=True)
+        assert "store.background_queue" in error(refused)["message"]
+        assert int(refused.headers["retry-after"]) > 0
+        assert other(RESPONSES, background=True).status_code == 200

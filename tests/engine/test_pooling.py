@@ -185,7 +185,7 @@ async def test_leaving_leaves_the_engine():
 
 async def test_text_is_not_its_trade():
     with pytest.raises(Unsupported, match="POST /v1/embeddings") as caught:
-        pooling()[0].stream(GenerationRequest("r", Text("a")))
+        await pooling()[0].prepare(GenerationRequest("r", Text("a")))
     assert caught.value.param == "model"
 
 

@@ -107,6 +107,7 @@ def lines() -> Iterator[Row]:
         ("a line that does not end", b"G" * 200_000, BAD),
         ("a method that is none", b"BREW /livez HTTP/1.1\r\n" + HOST + b"\r\n", BAD),
         ("a target that is none", b"GET http:// HTTP/1.1\r\n" + HOST + b"\r\n", BAD),
+        ("a target without a path", b"GET http://localhost?x HTTP/1.1\r\n" + HOST + b"\r\n", BAD),
         ("CONNECT", b"CONNECT evil.example:443 HTTP/1.1\r\n" + HOST + b"\r\n", BAD),
         ("empty lines first", b"\r\n\r\nGET /livez HTTP/1.1\r\n" + HOST + b"\r\n", OK),
         ("a target with its host", b"GET http://evil.example/livez HTTP/1.1\r\n" + HOST + b"\r\n", OK),

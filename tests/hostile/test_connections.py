@@ -141,6 +141,26 @@ def test_a_small_body_that_comes_behind_its_answer_is_thrown_away_and_the_connec
         assert hear(connection).statuses == (200,)
 
 
+def test_who_was_refused_and_sends_the_rest_does_not_keep_the_connection_for_good(keyed: Keyed) -> None:
+    target, _ = keyed
+    for rest in (BODY, BODY + b"\r\n"):
+        with connected(target) as connection:
+            connection.sendall(head(CHAT, LENGTH))
+            assert hear(connection).statuses == (401,)
+            connection.sendall(rest)
+            connection.settimeout(20)
+            assert connection.recv(1) == b""
+
+
+def test_a_key_in_a_trailer_is_none(keyed: Keyed) -> None:
+    target, headers = keyed
+    secret = headers["a"]["Authorization"].encode()
+    with connected(target) as connection:
+        chunk = b"%x\r\n%b\r\n" % (len(BODY), BODY)
+        connection.sendall(head(CHAT, CHUNKED) + chunk + b"0\r\nAuthorization: " + secret + b"\r\n\r\n")
+        assert hear(connection).statuses == (401,)
+
+
 def test_what_is_in_a_body_that_is_too_large_is_no_request(target: Target) -> None:
     with target.abused("413") as score, connected(target) as connection:
         score.inputs += 1

@@ -25,6 +25,20 @@ async def test_the_oldest_are_claimed_first(database: Database) -> None:
     assert await get(database, "resp_3") == queued("resp_3", created_at=3)
 
 
+async def test_tenants_take_turns_and_who_has_fewer_under_way_is_first(database: Database) -> None:
+    await add(
+        database,
+        *(queued(f"resp_a{number}", created_at=number, tenant="a") for number in range(5)),
+        *(queued(f"resp_b{number}", created_at=10 + number, tenant="b") for number in range(5)),
+        running("resp_ar", created_at=0, tenant="a"),
+    )
+    async with database.transaction() as work:
+        first = await work.responses.claim("server-1", 3)
+        second = await work.responses.claim("server-1", 3)
+    assert [row.id for row in first] == ["resp_a0", "resp_b0", "resp_b1"]
+    assert sorted(row.id for row in second) == ["resp_a1", "resp_a2", "resp_b2"]
+
+
 async def test_each_of_many_is_given_to_one_of_several_servers(database: Database, database_url: str) -> None:
     await add(database, *(queued(f"resp_{number:02}", created_at=number) for number in range(60)))
     others = [database, *(Database(database_url) for _ in range(3))]

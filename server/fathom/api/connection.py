@@ -85,9 +85,11 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._http, self._hosts, self._room = http, hosts, room
-        self._whole, self._deaf, self._stays = True, False, True
+        self._whole, self._deaf, self._stays, self._has_head = True, False, True, False
+        self._trailers = 0
         self._head = self._behind = 0  # bytes: since the request began or its body last grew; and behind the request
         self._late: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self.url = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -105,6 +107,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._room.waiting.pop(self, None)
         self._in_time()
+        self._read()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -122,25 +125,59 @@ class Connection(HttpToolsProtocol):
             return self._cannot_read(error)
         if not self._whole:
             self._look_at_the_rest()
+        elif not self._answering and self.cycle is not None and not self._deaf:
+            self._idle()
 
     @property
     def _answering(self) -> bool:
         return self._whole and self.cycle is not None and not self.cycle.response_complete
 
     def _look_at_the_rest(self) -> None:
-        if self._head > self._http.max_header_bytes or len(self.headers) > MOST_HEADERS:
+        if self._head > self._http.max_header_bytes or len(self.headers) + self._trailers > MOST_HEADERS:
             self._refuse(self._too_large(), "headers")
         else:
             self._wait_for_the_rest()
+
+    def _idle(self) -> None:
+        """Between two requests. What came was the end of a body that was answered already, or an empty line."""
+        self._room.waiting[self] = None
+        self._unset_keepalive_if_required()
+        if not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._http.write_timeout + _PARTING, self.drop, "unread")
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read()
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def on_message_begin(self) -> None:
         if self._answering:
             self._end_with_the_answer()
             raise _Enough
         super().on_message_begin()
-        self._whole = False
+        self._whole = self._has_head = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Trailers are counted, and are no headers: whoever stands in front may not have looked at them."""
+        if self._has_head:
+            self._trailers += 1
+        else:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        self._has_head, self._trailers = True, 0
+        if httptools.parse_url(self.url).path is None:
+            raise _Enough(Unreadable("The target of the request has no path."))
         if self._head > self._http.max_header_bytes and _size(self.url, self.headers) > self._http.max_header_bytes:
             raise _Enough(self._too_large())
         if len(self.headers) > MOST_HEADERS:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 
 _SEND_BUFFER = 128 << 10  # bytes; Linux takes twice of that
 _PROBES_AFTER, _PROBES_EVERY, _PROBES = 15, 5, 3  # of connections on which nothing is sent, in seconds
+_OTHER_FILES = 256  # besides connections: the database, vLLM, logs
 _LAST_WORDS = 12  # seconds in which clients are told the end of it; a store that is away may take ten of them
 
 
@@ -50,6 +52,17 @@ def listen(http: HttpSettings) -> socket.socket:
         )
         raise StartupError(f"cannot listen on {http.host}:{http.port}: {error.strerror}; {hint}") from None
     return listening
+
+
+def allow_files(connections: int) -> None:
+    """Raise the limit of open files to what connections need, as far as that is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < wanted:
+        log.warning("few files", limit=soft, needed=wanted, fix="raise `ulimit -n`, or lower http.max_connections")
 
 
 def _notice_vanished_clients(listening: socket.socket, seconds: float) -> None:
@@ -72,6 +85,7 @@ def serve_until_the_end(settings: Settings, listening: socket.socket) -> NoRetur
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
     logging.configure(settings.telemetry)
+    allow_files(settings.http.max_connections)
     host, port = listening.getsockname()[:2]
     failures: list[str] = []
 

@@ -111,6 +111,9 @@ class Engine(Protocol):
     def kv_usage(self) -> float:
         """Share of the KV cache that requests hold, 0 to 1, as of the engine's last step."""
 
+    def unfinished(self) -> int | None:
+        """Choices that it has and that are not over; None while that is not known."""
+
     async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
         """What `stream` would read. Raises BadRequest."""
 

@@ -217,3 +217,11 @@ class StoreFull(StoreUnavailable):
 
 class StartupError(Exception):
     """The server cannot start, or cannot go on. The message is one line that names the problem and the fix."""
+
+
+def makes_no_embeddings(model: str) -> Unsupported:
+    return Unsupported(
+        f"{model} generates text and makes no embeddings. Serve an embedding model for that, for example with: "
+        "fathom serve BAAI/bge-small-en-v1.5",
+        param="model",
+    )

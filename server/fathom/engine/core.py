@@ -71,6 +71,11 @@ class Core:
         """Share of the KV cache that requests hold, 0 to 1, as of the last step."""
         return self._steps.kv_usage
 
+    @property
+    def unfinished(self) -> int | None:
+        """Choices that the engine has, None while there is none that lives."""
+        return self.llm.get_num_unfinished_requests() if self.lives(self.llm) else None
+
     async def up(self) -> AsyncLLM:
         """The engine, as soon as there is one that lives. Raises EngineUnavailable if none will come."""
         while self._gone is None:

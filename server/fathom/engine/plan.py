@@ -62,10 +62,10 @@ class Planner:
         body = self._body(request, uses)
         prompt = await self.renderer.render(request.prompt, request.reasoning)
         param = request.prompt.param if isinstance(request.prompt, Chat) else "prompt"
-        context = self._context_length
-        if request.sampling.max_tokens is None:  # what the key allows is enough for who does not say
-            context = min(context, request.caller.limits.max_context or context)
-        limit = completion_limit(request.sampling, len(prompt.ids), context, param)
+        limit = completion_limit(request.sampling, len(prompt.ids), self._context_length, param)
+        most, sampling = request.caller.limits.max_context, request.sampling
+        if most is not None and (sampling.max_tokens is None or sampling.max_tokens_fit):
+            limit = min(limit, max(1, (most - len(prompt.ids)) // request.n))  # what the key allows, unless it is named
         budget = self._budget(request, prompt, limit)
         tag = None
         if body is not None:

@@ -93,6 +93,10 @@ class ScriptedEngine:
             if not finished:
                 self.aborted.add(request.id)
 
+    def unfinished(self) -> int | None:
+        """Not told: its streams go as fast as they are read."""
+        return None
+
     async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
         """One token a character: its code point."""
         text = text_of(prompt)

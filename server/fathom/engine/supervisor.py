@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from fathom.core.engine import Embedding, Engine, ModelCard, Phase, Prepared, Progress, Tokenized, Trouble
-from fathom.core.errors import EngineUnavailable, ShuttingDown, StartupError
+from fathom.core.errors import EngineUnavailable, ShuttingDown, StartupError, makes_no_embeddings
 from fathom.core.events import Event
 from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
 from fathom.core.tenant import EVERYONE, Tenant
@@ -109,6 +109,16 @@ class Supervisor:
         """Share of the KV cache that requests hold, 0 to 1, as of the engine's last step."""
         return self._engine.kv_usage()
 
+    def unfinished(self) -> int | None:
+        """Choices that the engine has and that are not over; None while that is not known."""
+        return self._engine.unfinished()
+
+    def check_embeds(self) -> None:
+        """Raises what `embed` raises whatever the input is."""
+        self._ready_engine()
+        if not self.serving().embeds:
+            raise makes_no_embeddings(self.serving().id)
+
     async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
         """What `stream` would read. Raises BadRequest, and EngineUnavailable before the first start is over."""
         return await self._loaded_engine().tokenize(prompt, reasoning)
@@ -120,8 +130,8 @@ class Supervisor:
     async def embed(
         self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant = EVERYONE
     ) -> Embedding:
-        """Raises Unsupported where the model makes no embeddings, and EngineUnavailable while it is not ready."""
-        return await self._ready_engine().embed(request_id, prompt, dimensions, tenant)
+        """Raises Unsupported where the model makes no embeddings, and EngineUnavailable if the engine has failed."""
+        return await self._loaded_engine().embed(request_id, prompt, dimensions, tenant)
 
     def serving(self) -> ModelCard:
         """The model's card. Raises EngineUnavailable while there is none."""

@@ -14,7 +14,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from fathom.core.engine import Embedding, Prepared, Tokenized
-from fathom.core.errors import StartupError, Unsupported
+from fathom.core.errors import StartupError, makes_no_embeddings
 from fathom.core.events import Accepted, Echo, Event, Queued
 from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
 from fathom.core.merging import merge
@@ -101,11 +101,7 @@ class Turns:
     async def embed(
         self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant = EVERYONE
     ) -> Embedding:
-        raise Unsupported(
-            f"{self.card.id} generates text and makes no embeddings. Serve an embedding model for that, for example "
-            "with: fathom serve BAAI/bge-small-en-v1.5",
-            param="model",
-        )
+        raise makes_no_embeddings(self.card.id)
 
     async def _choice(self, request: GenerationRequest, plan: Plan, at: int, run: Run) -> AsyncGenerator[Event]:
         """One choice from its first token to Finished."""

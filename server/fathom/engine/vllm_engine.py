@@ -51,6 +51,9 @@ class VllmEngine:
     def kv_usage(self) -> float:
         return self._model.core.kv_usage
 
+    def unfinished(self) -> int | None:
+        return self._loaded.core.unfinished if self._loaded else None
+
     async def tokenize(self, prompt: Prompt, reasoning: ReasoningControl) -> Tokenized:
         return await self._model.tokenize(prompt, reasoning)
 

@@ -48,6 +48,7 @@ class Admission:
         entry = Entry(self, prepared, self._queue.line(request.caller, request.tier))
         waits = self._queue.next or not self._capacity.fits(entry)
         if waits and self._passes(entry.line) and self._capacity.fits(entry, last=True):
+            self._queue.lift(entry.line)
             self._start(entry)
             return entry
         if waits and not request.patient:
@@ -62,7 +63,7 @@ class Admission:
             self._queue.remove(entry, entry.line)
             self._start(entry)
         self._pace.see(self.served, waiting=entry is not None)
-        if entry and self._capacity.has_place():
+        if entry and self._capacity.frees_itself:
             self._look_again()
 
     def _passes(self, line: "Line[Entry]") -> bool:
@@ -77,6 +78,10 @@ class Admission:
         entry.line.running += entry.choices
         entry.charge(PROMPT_WEIGHT * entry.prompt_tokens)
         entry.call()
+
+    def come(self, entry: "Entry") -> None:
+        """The engine has it."""
+        self._capacity.come(entry)
 
     def read(self, entry: "Entry") -> None:
         """The engine has read its prompt."""
@@ -98,8 +103,8 @@ class Admission:
         return Queued(1 + round(ahead.requests), self._pace.seconds(ahead.cost + entry.cost))
 
     def _look_again(self) -> None:
-        """The KV cache is full. What an answer that ended has held is free with the engine's next step, of which nobody
-        tells us."""
+        """What an answer that ended has held, of the batch and of the KV cache, is free with the engine's next step, of
+        which nobody tells us."""
         if self._look is None:
             self._look = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._looks)
 
@@ -120,7 +125,7 @@ class Entry(Ticket):
         self.expected = min(line.tokens * self.choices, float(prepared.max_tokens))
         super().__init__(prepared.prompt_tokens, PROMPT_WEIGHT * self.unread + OUTPUT_WEIGHT * self.expected)
         self.line = line
-        self.called, self.waited = False, 0.0
+        self.called, self.waited, self.coming = False, 0.0, True
         self._admission, self._came = admission, time.monotonic()
         self._turn: asyncio.Future[None] | None = None
         self._unfinished = self.choices
@@ -148,6 +153,10 @@ class Entry(Ticket):
         _WAITS[self.line.band.tier].observe(self.waited)
         if self._turn and not self._turn.done():
             self._turn.set_result(None)
+
+    def come(self) -> None:
+        """The engine has it, with all its choices."""
+        self._admission.come(self)
 
     def read(self) -> None:
         """The engine has read its prompt."""

@@ -25,6 +25,8 @@ _CHARACTERS_OF_A_TOKEN = 4  # about: the engine counts them when their turn has 
 
 
 class Embeds(Protocol):
+    def check_embeds(self) -> None: ...
+
     async def embed(
         self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant
     ) -> Embedding: ...
@@ -56,28 +58,41 @@ class Embed(Live):
         time_limit: seconds that the client gives. caller: whose it is. Raises ServiceError; one of a single input among
         several says which, as in `input.3`.
         """
+        found: dict[int, Embedding] = {}
         outcome = "aborted"  # what it is when nobody says otherwise: the client went away
         request = GenerationRequest(request_id, inputs[0], timeout=time_limit, caller=caller)
         with self.deadline(time_limit, patient=True) as deadline:
             try:
+                self._engine.check_embeds()
                 self._admission.check(request)
-                async with self._rates.reserved(caller, 0, 0) as reservation:  # inputs are counted by the engine
-                    embeddings = await deadline.wait(lambda: self._all(request, inputs, dimensions))
-                    outcome, tokens = "stop", sum(each.tokens for each in embeddings)
-                    reservation.used = lambda: tokens
-                _meter(tokens, caller)
-                self._ledger.add(caller, None, Amounts(1, tokens))
-                return embeddings
+                sizes = [_at_most(prompt) for prompt in inputs]
+                async with self._rates.reserved(caller, sum(sizes), 0, longest=max(sizes)) as reservation:
+                    reservation.used = lambda: sum(each.tokens for each in found.values())
+                    await deadline.wait(lambda: self._all(request, inputs, dimensions, found))
+                outcome = "stop"
+                return [found[at] for at in range(len(inputs))]
             except ServiceError as error:
                 outcome = error.code or error.type
                 raise
             finally:
                 record.note(outcome=outcome)
+                if found:
+                    self._settle(caller, sum(each.tokens for each in found.values()))
+
+    def _settle(self, caller: Caller, tokens: int) -> None:
+        metrics.PROMPT_TOKENS.labels(cached="false").inc(tokens)
+        metrics.tokens_of(caller.tenant.id).prompt.inc(tokens)
+        record.note(prompt_tokens=tokens)
+        self._ledger.add(caller, None, Amounts(1, tokens))
 
     async def _all(
-        self, request: GenerationRequest, inputs: Sequence[Text | TokenIds], dimensions: int | None
-    ) -> list[Embedding]:
-        found: dict[int, Embedding] = {}
+        self,
+        request: GenerationRequest,
+        inputs: Sequence[Text | TokenIds],
+        dimensions: int | None,
+        found: dict[int, Embedding],
+    ) -> None:
+        """Into `found`, by their place among the inputs."""
         waiting = enumerate(inputs)  # the workers share it: each takes the next one
 
         async def work() -> None:
@@ -95,7 +110,6 @@ class Embed(Live):
                     group.create_task(work())
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        return [found[at] for at in range(len(inputs))]
 
     async def _one(self, request: GenerationRequest, prompt: Text | TokenIds, dimensions: int | None) -> Embedding:
         """What has begun is not refused for the rest of its inputs."""
@@ -109,7 +123,8 @@ def _tokens(prompt: Text | TokenIds) -> int:
     return len(prompt.ids) if isinstance(prompt, TokenIds) else len(prompt.text) // _CHARACTERS_OF_A_TOKEN + 1
 
 
-def _meter(tokens: int, caller: Caller) -> None:
-    metrics.PROMPT_TOKENS.labels(cached="false").inc(tokens)
-    metrics.tokens_of(caller.tenant.id).prompt.inc(tokens)
-    record.note(prompt_tokens=tokens)
+def _at_most(prompt: Text | TokenIds) -> int:
+    """Tokens that it hardly exceeds, which are settled afterwards: in other scripts, every character may be one."""
+    if isinstance(prompt, TokenIds):
+        return len(prompt.ids)
+    return len(prompt.text) // 3 + 2 if prompt.text.isascii() else len(prompt.text) + 2

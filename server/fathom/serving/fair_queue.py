@@ -9,8 +9,8 @@ Tiers share the engine by the same rule, one level above: each weighs ten times 
 what is below it still moves.
 """
 
+import time
 from collections.abc import Collection
-from itertools import takewhile
 from typing import Generic, NamedTuple, TypeVar
 
 from fathom.core.generation import Tier
@@ -24,6 +24,8 @@ TIERS: dict[Tier, float] = {"priority": 100.0, "default": 10.0, "flex": 1.0}
 
 _FIRST_GUESS = 256.0
 _MEMORY = 8  # answers of a tenant that the length of its next one is told from
+
+_SHORT, _EVERY = 64, 1.0  # requests in a line that are counted whenever somebody asks; seconds
 
 _EVERYBODY = "everybody"
 
@@ -68,7 +70,7 @@ class Contest(Generic[S]):
         return min(self._waiting, key=_counter, default=None)
 
     def join(self, one: S) -> None:
-        one.counter = self._lifted(one)
+        one.counter = self.lifted(one)
         self._waiting[one] = None
 
     def leave(self, one: S) -> None:
@@ -81,10 +83,10 @@ class Contest(Generic[S]):
 
     def before(self, one: S, own: Work) -> Work:
         """What is served before `one` has been served `own` and is next again, as far as it waits now."""
-        level = self._lifted(one) + own.cost / one.weight
+        level = self.lifted(one) + own.cost / one.weight
         return _sum(own, *(_until(other, level) for other in self._waiting if other is not one))
 
-    def _lifted(self, one: S) -> float:
+    def lifted(self, one: S) -> float:
         """Its counter, if it waits or if it came now."""
         if one in self._waiting:
             return one.counter
@@ -107,10 +109,12 @@ def _until(one: Sharer, level: float) -> Work:
 
 
 class Ticket:
-    """A place in a line. cost: what serving it is expected to cost."""
+    """A place in a line. cost: what serving it is expected to cost. before: what was in front of it when that was last
+    counted."""
 
     def __init__(self, prompt_tokens: int, cost: float) -> None:
         self.prompt_tokens, self.cost = prompt_tokens, max(cost, 1.0)
+        self.before = Work()
 
 
 T = TypeVar("T", bound=Ticket)
@@ -126,6 +130,17 @@ class Line(Sharer, Generic[T]):
         self.tickets: dict[T, None] = {}
         self.prompt_tokens = self.running = 0
         self.tokens = _FIRST_GUESS
+        self._counted = 0.0
+
+    def before(self, ticket: T) -> Work:
+        """What is in front of it. In a long line that is counted once a second, for all of them."""
+        now = time.monotonic()
+        if self.requests <= _SHORT or now - self._counted >= _EVERY:
+            self._counted, work = now, Work()
+            for each in self.tickets:
+                each.before = work
+                work = Work(work.requests + 1, work.cost + each.cost)
+        return ticket.before
 
     def charge(self, cost: float) -> None:
         self.counter += cost / self.weight
@@ -176,6 +191,7 @@ class FairQueue(Generic[T]):
 
     def add(self, ticket: T, line: Line[T]) -> None:
         line.tickets[ticket] = None
+        ticket.before = Work(line.requests, line.cost)
         if not line.requests:
             line.band.contest.join(line)
         if not line.band.requests:
@@ -193,9 +209,7 @@ class FairQueue(Generic[T]):
 
     def ahead(self, line: Line[T], until: T | None = None) -> Work:
         """What is served before `until` in this line, or before one that comes to its end."""
-        earlier = takewhile(lambda each: each is not until, line.tickets)
-        own = _sum(*(Work(1, each.cost) for each in earlier)) if until else Work(line.requests, line.cost)
-        return self._ahead(line, own)
+        return self._ahead(line, line.before(until) if until else Work(line.requests, line.cost))
 
     def ahead_without_own(self, line: Line[T]) -> Work:
         """What would be served before it if nothing of the tenant waited."""
@@ -204,6 +218,10 @@ class FairQueue(Generic[T]):
     def share(self, line: Line[T]) -> float:
         """Of its tier's queue, 0 to 1: by weight, among those that wait and this one."""
         return line.weight / sum(each.weight for each in {*line.band.contest.waiting, line})
+
+    def lift(self, line: Line[T]) -> None:
+        """As one that waits is: having been away earns nothing."""
+        line.counter, line.band.counter = line.band.contest.lifted(line), self._contest.lifted(line.band)
 
     def leads(self, line: Line[T]) -> bool:
         """Whether nobody who waits comes before one that comes to this line now."""

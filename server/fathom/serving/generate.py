@@ -8,6 +8,7 @@ from typing import Protocol
 from fathom.core.engine import Prepared
 from fathom.core.events import Event
 from fathom.core.generation import GenerationRequest
+from fathom.core.tenant import Caller
 from fathom.serving.admission import Admission
 from fathom.serving.limits import RateLimits, within
 from fathom.serving.live import Live
@@ -39,6 +40,10 @@ class Generate(Live):
         self._engine, self._admission, self._rates, self._ledger = engine, admission, rates, ledger
         self._tell_every = tell_every
 
+    def count(self, caller: Caller) -> None:
+        """A request that is made later, as a patient one. Raises RateLimitExceeded."""
+        self._rates.count(caller)
+
     async def __call__(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """Events of one request: Queued while it has to wait, then Accepted and so on. Closing the generator ends it,
         wherever it is. Raises ServiceError."""
@@ -49,7 +54,10 @@ class Generate(Live):
         ):
             self._admission.check(request)
             prepared = await deadline.wait(lambda: self._engine.prepare(request))
-            async with self._rates.reserved(request.caller, prepared.prompt_tokens, prepared.max_tokens) as reservation:
+            room = self._rates.reserved(
+                request.caller, prepared.prompt_tokens, prepared.max_tokens, counted=not request.patient
+            )
+            async with room as reservation:
                 reservation.used = meter.tokens
                 with self._admission.enter(prepared) as entry:
                     while not entry.called:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from fathom.core.clock import now
-from fathom.core.errors import BadRequest, NotFound
+from fathom.core.errors import BadRequest, NotFound, StoreUnavailable
 from fathom.core.ids import new_id
 from fathom.core.key_secret import hash_of, new_secret, prefix_of
 from fathom.core.tenant import EVERYONE, Limits, Scope
@@ -19,6 +19,7 @@ PATIENCE = 5.0
 """Seconds that a change waits for servers to see it."""
 
 _LOOK_EVERY = 0.05
+_UNKNOWN = "unknown: the database went away"  # in place of servers that do not go by a change yet
 _MOST_NAME = 100
 _MOST_WEIGHT = 1000.0
 _MOST_TOKENS = 2**53  # what every JSON parser can read
@@ -126,12 +127,20 @@ class Keys:
         return await self._changed(key, secret)
 
     async def _changed(self, key: StoredKey, secret: str | None) -> Changed:
+        """It is stored by now, and its secret must be told, whatever becomes of the database."""
+        try:
+            return Changed(key, secret, await self._followed(key))
+        except StoreUnavailable:
+            return Changed(key, secret, [_UNKNOWN])
+
+    async def _followed(self, key: StoredKey) -> list[str]:
+        """Servers that may not go by it yet, when they had time."""
         if self._see:
             await self._see()
         until = time.monotonic() + PATIENCE
         while (behind := await self._behind(key.revision)) and time.monotonic() < until:  # noqa: ASYNC110 - no news here
             await asyncio.sleep(_LOOK_EVERY)
-        return Changed(key, secret, behind)
+        return behind
 
     async def _behind(self, revision: int) -> list[str]:
         async with self._database.reading() as work:

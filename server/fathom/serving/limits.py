@@ -48,6 +48,16 @@ class Bucket:
         return max(0.0, (min(amount, self.most) - self.level) * _MINUTE / self.most)
 
 
+def _bucket(most: int | None, before: Bucket | None) -> Bucket | None:
+    """With what is left in the one before, at most."""
+    if not most:
+        return None
+    bucket = Bucket(most)
+    if before:
+        bucket.take(max(0.0, most - before.level))
+    return bucket
+
+
 @dataclass(slots=True)
 class Account:
     """Of one key, or of one tenant: what is left of its limits. whose: for errors."""
@@ -65,12 +75,12 @@ class Account:
         return account
 
     def allow(self, limits: Limits) -> None:
-        """Other limits than before: the minute begins anew."""
+        """Other limits than before. What is left of the minute does not become more by that."""
         self.limits = limits
-        self.requests = Bucket(limits.requests_per_minute) if limits.requests_per_minute else None
-        self.tokens = Bucket(limits.tokens_per_minute) if limits.tokens_per_minute else None
+        self.requests = _bucket(limits.requests_per_minute, self.requests)
+        self.tokens = _bucket(limits.tokens_per_minute, self.tokens)
 
-    def check(self, tokens: int) -> None:
+    def check(self, tokens: int, *, counted: bool = True) -> None:
         """Raises RateLimitExceeded if one more request of so many tokens is too much now."""
         limits = self.limits
         if limits.concurrent and self.running >= limits.concurrent:
@@ -80,13 +90,8 @@ class Account:
                 kind="requests",
                 retry_after=_SOON,
             )
-        if self.requests and (wait := self.requests.wait(1)):
-            raise RateLimitExceeded(
-                f"{self.whose} has sent its {self.requests.most} requests per minute. Try again in {wait:.1f} s, or "
-                "ask the operator for more.",
-                kind="requests",
-                retry_after=wait,
-            )
+        if counted:
+            self.check_requests()
         if self.tokens and (wait := self.tokens.wait(tokens)):
             raise RateLimitExceeded(
                 f"{tokens} tokens (prompt and completion limit) are more than {self.whose} has left of its "
@@ -95,10 +100,24 @@ class Account:
                 retry_after=wait,
             )
 
-    def take(self, tokens: int) -> None:
-        self.running += 1
+    def check_requests(self) -> None:
+        """Raises RateLimitExceeded if one more request in this minute is too much."""
+        if self.requests and (wait := self.requests.wait(1)):
+            raise RateLimitExceeded(
+                f"{self.whose} has sent its {self.requests.most} requests per minute. Try again in {wait:.1f} s, or "
+                "ask the operator for more.",
+                kind="requests",
+                retry_after=wait,
+            )
+
+    def count(self) -> None:
         if self.requests:
             self.requests.take(1)
+
+    def take(self, tokens: int, *, counted: bool = True) -> None:
+        self.running += 1
+        if counted:
+            self.count()
         if self.tokens:
             self.tokens.take(tokens)
 
@@ -127,24 +146,27 @@ class RateLimits:
         self._reserved: Counter[str] = Counter()  # of budgets, by key
 
     @asynccontextmanager
-    async def reserved(self, caller: Caller, prompt_tokens: int, max_tokens: int) -> AsyncGenerator[Reservation]:
+    async def reserved(
+        self, caller: Caller, prompt_tokens: int, max_tokens: int, *, longest: int | None = None, counted: bool = True
+    ) -> AsyncGenerator[Reservation]:
         """Room for one request, until the block is left. Raises BadRequest, RateLimitExceeded and QuotaExceeded.
 
-        max_tokens: most completion tokens, of all choices.
+        max_tokens: most completion tokens, of all choices. longest: prompt tokens of its longest part, where they are
+        several. counted: False for one that was counted when it came (see `count`).
         """
         accounts = self._accounts_of(caller)
         budgeted = caller.key if caller.limits.budget is not None else None
         tokens, reservation = prompt_tokens + max_tokens, Reservation()
         if accounts or budgeted:
-            check_size(caller.limits, prompt_tokens, max_tokens)
+            check_size(caller.limits, prompt_tokens if longest is None else longest, max_tokens)
         spent = await self._spent(caller) if budgeted else 0
         for account in accounts:
-            account.check(tokens)
+            account.check(tokens, counted=counted)
         if budgeted:
             check_budget(caller.limits, spent + self._reserved[budgeted], tokens)
             self._reserved[budgeted] += tokens
         for account in accounts:
-            account.take(tokens)
+            account.take(tokens, counted=counted)
         try:
             yield reservation
         finally:
@@ -152,6 +174,14 @@ class RateLimits:
                 account.settle(tokens, reservation.used())
             if budgeted:
                 self._reserved[budgeted] -= tokens
+
+    def count(self, caller: Caller) -> None:
+        """One request that will be made later. Raises RateLimitExceeded if it is one too many in this minute."""
+        accounts = self._accounts_of(caller)
+        for account in accounts:
+            account.check_requests()
+        for account in accounts:
+            account.count()
 
     def limits(self, caller: Caller) -> bool:
         """Whether its key has limits per minute."""

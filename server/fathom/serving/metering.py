@@ -78,6 +78,7 @@ class Meter:
             case Accepted(prompt_tokens):
                 record.add(prompt_tokens=prompt_tokens)
                 self._used.requests, self._used.prompt_tokens = 1, prompt_tokens
+                self._entry.come()
             case ReasoningDelta():
                 self._thought += 1
                 self._piece(event.choice)

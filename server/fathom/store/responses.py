@@ -137,9 +137,12 @@ class ResponseRepository:
         return bool((await self._connection.execute(delete(responses).where(_is(tenant, id)))).rowcount)
 
     async def claim(self, owner: str, limit: int) -> list[StoredResponse]:
-        """Queued responses of any tenant, oldest first, now in progress at `owner`. None is given to two."""
-        waiting = _rows().where(responses.c.status == "queued").order_by(responses.c.created_at, responses.c.id)
-        rows = await self._select(waiting.limit(limit).with_for_update(skip_locked=True))
+        """Queued responses, now in progress at `owner`; none is given to two. Tenants take turns: the next one is the
+        oldest of whoever has the fewest under way."""
+        ids = (await self._connection.scalars(_turns().limit(limit))).all()
+        waiting = _rows().where(responses.c.id.in_(ids), responses.c.status == "queued")
+        oldest = waiting.order_by(responses.c.created_at, responses.c.id)
+        rows = await self._select(oldest.with_for_update(skip_locked=True))
         for row in rows:
             await self._update(
                 responses.c.id == row.id, status="in_progress", owner=owner, attempts=responses.c.attempts + 1
@@ -193,9 +196,12 @@ class ResponseRepository:
         late = _rows().where(responses.c.status == "queued", responses.c.created_at < created_before)
         return await self._select(late.order_by(responses.c.created_at, responses.c.id).limit(limit))
 
-    async def queued(self) -> int:
-        counted = await self._connection.scalar(select(func.count()).where(responses.c.status == "queued"))
-        return counted or 0
+    async def queued(self, tenant: str | None = None) -> int:
+        """Of all tenants, or of one."""
+        waiting = select(func.count()).where(responses.c.status == "queued")
+        if tenant is not None:
+            waiting = waiting.where(responses.c.tenant == tenant)
+        return await self._connection.scalar(waiting) or 0
 
     async def sweep(self, now: int, limit: int) -> int:
         """Delete some that have ended and expired. Returns how many."""
@@ -234,3 +240,21 @@ def _chain(tenant: str, id: str) -> CTE:
 
 def _number(events: Sequence[KeptEvent]) -> Json:
     return {"next_number": events[-1].number + 1} if events else {}
+
+
+def _turns() -> Select[tuple[str]]:
+    """Ids of what is queued, in the order in which it is begun."""
+    column = responses.c
+    busy = (
+        select(column.tenant, func.count().label("busy"))
+        .where(column.status == "in_progress", column.background)
+        .group_by(column.tenant)
+        .subquery()
+    )
+    place = func.row_number().over(partition_by=column.tenant, order_by=(column.created_at, column.id))
+    return (
+        select(column.id)
+        .outerjoin(busy, busy.c.tenant == column.tenant)
+        .where(column.status == "queued")
+        .order_by(place + func.coalesce(busy.c.busy, 0), column.created_at, column.id)
+    )

@@ -7,6 +7,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fathom.core.usage import Amounts, Place
+from fathom.store.items import can_be_key
 from fathom.store.tables import usage
 
 _NAMES = tuple(each.name for each in fields(Amounts))
@@ -47,6 +48,8 @@ class UsageRepository:
             .where(usage.c.day.between(first, last))
             .order_by(*usage.c["day", "tenant", "key", "model"])
         )
+        if not all(can_be_key(name) for name in (tenant, key) if name is not None):
+            return []
         if tenant is not None:
             rows = rows.where(usage.c.tenant == tenant)
         if key is not None:

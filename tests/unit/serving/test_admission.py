@@ -8,6 +8,7 @@ from collections import defaultdict
 import pytest
 from fathom.core.batch import AHEAD, engine_places
 from fathom.core.events import Finished, Queued
+from fathom.core.tenant import Caller, Tenant
 from fathom.serving import admission as admitting
 from fathom.serving.admission import Admission, Entry
 from fathom.serving.fair_queue import OUTPUT_WEIGHT, PROMPT_WEIGHT
@@ -161,6 +162,19 @@ def test_who_was_served_more_than_those_that_wait_gets_no_last_place():
     assert engine.running[-1][0] == "b"
     engine.ask("b", 10, 100)
     assert engine.waiting[-1][0] == "b"
+
+
+def test_having_been_away_earns_nothing_in_the_last_places_either():
+    engine = Engine(engine_places(8))
+    one = engine.admission
+    for _ in range(200):
+        engine.ask("a", 10, 100)
+    for _ in range(300):
+        engine.step()
+    engine.ask("b", 10, 100)
+    assert engine.running[-1][0] == "b"
+    line = one._queue.line(Caller(Tenant("b")), "default")
+    assert line.counter >= min(each.counter for each in line.band.contest.waiting)
 
 
 def test_what_was_charged_is_set_right_in_the_end():

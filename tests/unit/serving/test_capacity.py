@@ -10,6 +10,7 @@ from tests.rooms import Room
 @dataclass
 class Load:
     choices: int = 1
+    coming: bool = True
     unread: int = 0
     expected: float = 0
 
@@ -45,6 +46,28 @@ def test_of_a_larger_batch_some_places_are_for_newcomers(seqs: int):
         capacity.take(Load())
         newcomers += 1
     assert newcomers == (seqs // 4 if seqs >= 8 else 0)
+
+
+def test_of_answers_that_are_over_the_engine_holds_nothing_though_they_are_still_read():
+    room = Room(seqs=4)
+    capacity, many, one = Capacity(room), Load(choices=5), Load()
+    capacity.take(many)
+    capacity.take(one)
+    assert not capacity.fits(Load())
+    room.has = 0  # they are on their way
+    assert not capacity.fits(Load())
+    capacity.come(many)
+    capacity.come(one)
+    assert capacity.fits(Load())
+    room.has = 5
+    assert capacity.fits(Load())
+    room.has = 6
+    assert not capacity.fits(Load())
+    capacity.give_back(one)
+    room.has = 4
+    assert capacity.fits(Load())
+    capacity.give_back(many)
+    assert capacity.choices == 0
 
 
 def test_what_the_engine_holds_and_what_is_still_to_come_must_fit_its_cache():

@@ -2,10 +2,14 @@ import asyncio
 
 import pytest
 from fathom.core.engine import Embedding
-from fathom.core.errors import BadRequest, EngineUnavailable, Unsupported
+from fathom.core.errors import BadRequest, EngineUnavailable, RateLimitExceeded, Unsupported
 from fathom.core.generation import Text, TokenIds
-from fathom.core.tenant import Tenant
+from fathom.core.tenant import Caller, Limits, Tenant
+from fathom.core.usage import Amounts
 from fathom.serving.embed import AT_ONCE, Embed
+from fathom.serving.limits import RateLimits
+from fathom.serving.usage import Ledger
+from fathom.store.database import Database
 from fathom.telemetry import record
 
 from tests.rooms import way
@@ -19,6 +23,9 @@ class Engine:
         self.running: set[str] = set()
         self.cancelled: set[str] = set()
         self.most = 0
+
+    def check_embeds(self) -> None:
+        pass
 
     async def embed(
         self, request_id: str, prompt: Text | TokenIds, dimensions: int | None, tenant: Tenant
@@ -94,3 +101,50 @@ async def test_a_client_that_leaves_ends_every_input():
     assert engine.cancelled == {"waits"}
     assert not engine.running
     assert fields["outcome"] == "aborted"
+
+
+class Refusing(Engine):
+    def check_embeds(self) -> None:
+        raise Unsupported("It makes none.")
+
+
+async def test_a_model_that_makes_none_refuses_before_anybody_waits():
+    engine = Refusing()
+    with pytest.raises(Unsupported):
+        await Embed(engine, *way())("r", texts("a"), None)
+    assert engine.most == 0
+
+
+@pytest.mark.parametrize("failure", [BadRequest("no", param="input"), None])
+async def test_inputs_that_were_made_are_counted_however_the_request_ends(failure):
+    ledger = Counted()
+    engine = Engine({"bad": failure} if failure else {})
+    asked = Embed(engine, *way(ledger))("r", texts("aaa", "bb", "bad" if failure else "waits"), None, caller=WHO)
+    task = asyncio.create_task(asked)
+    while len(ledger.used) < 1 and engine.running != {"r-2"} and not task.done():
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert ledger.used == [(WHO, 5)]
+
+
+class Counted(Ledger):
+    def __init__(self) -> None:
+        super().__init__(Database("sqlite+aiosqlite:///nowhere.db"), lambda: "m")
+        self.used: list[tuple[Caller, int]] = []
+
+    def add(self, caller: Caller, adapter: str | None, used: Amounts) -> None:
+        self.used.append((caller, used.tokens))
+
+
+WHO = Caller(Tenant("a"), "key_1")
+
+
+async def test_inputs_are_reserved_before_and_settled_after():
+    admission, _, ledger = way()
+    rates = RateLimits({"a": Limits(tokens_per_minute=100)}, None)  # type: ignore[arg-type]
+    embed = Embed(Engine(), admission, rates, ledger)
+    await embed("r", texts("a" * 60), None, caller=WHO)
+    with pytest.raises(RateLimitExceeded):
+        await embed("r", texts("b" * 180), None, caller=WHO)
+    await embed("r", texts("c" * 30), None, caller=WHO)

@@ -164,6 +164,26 @@ async def test_other_limits_hold_from_the_next_request_on(clock):
     assert limits._accounts["key", "key_1"].running == 0
 
 
+async def test_a_change_of_limits_gives_no_new_minute(clock):
+    rates = rate_limits()
+    for _ in range(3):
+        async with rates.reserved(caller(requests_per_minute=3), 1, 1):
+            pass
+        rates.headers(caller(requests_per_minute=2))  # of a request that came before the change, or after it
+    with pytest.raises(RateLimitExceeded):
+        async with rates.reserved(caller(requests_per_minute=3), 1, 1):
+            pass
+
+
+async def test_what_was_counted_when_it_came_is_not_counted_again(clock):
+    rates, who = rate_limits(), caller(requests_per_minute=1)
+    rates.count(who)
+    async with rates.reserved(who, 1, 1, counted=False):
+        pass
+    with pytest.raises(RateLimitExceeded):
+        rates.count(who)
+
+
 async def test_headers_are_those_of_openai(clock):
     limits, who = rate_limits(), caller(requests_per_minute=60, tokens_per_minute=6000)
     async with limits.reserved(who, 100, 100):

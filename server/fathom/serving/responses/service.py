@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing, suppress
 
 from fathom.core.clock import now
-from fathom.core.errors import BadRequest, NotFound, ShuttingDown, StoreUnavailable
+from fathom.core.errors import BadRequest, NotFound, RateLimitExceeded, ShuttingDown, StoreUnavailable
 from fathom.core.events import Queued
 from fathom.core.tenant import Tenant
 from fathom.serving.generate import Generate
@@ -111,16 +111,28 @@ class Responses:
         yield run
 
     async def enqueue(self, draft: Draft) -> None:
-        """Make it when its turn comes. Returns once its row is stored. Raises ShuttingDown."""
+        """Make it when its turn comes. Returns once its row is stored. Raises ShuttingDown and RateLimitExceeded."""
         if self._leaving():
             raise ShuttingDown(
                 "This server is shutting down and takes no new responses. Send it again, to another server or when "
                 "this one is back.",
                 retry_after=_RETRY_AFTER,
             )
+        await self._check_queue(draft.tenant)
+        self._generate.count(draft.generation.caller)
         frames = draft.transcript.created()
         await self._add(draft, "queued", None, [KeptEvent(each.number, each.kind, each.kept or b"") for each in frames])
         self._queue.tell()
+
+    async def _check_queue(self, tenant: str) -> None:
+        async with self._database.reading() as work:
+            queued, most = await work.responses.queued(tenant), self._settings.background_queue
+        if queued >= most:
+            raise RateLimitExceeded(
+                f"{queued} background responses of yours are queued, and {most} may be (store.background_queue). Wait "
+                "until some have ended.",
+                retry_after=_RETRY_AFTER,
+            )
 
     async def get(self, tenant: Tenant, response_id: str) -> Json:
         """As it is now. Raises NotFound."""
