@@ -222,3 +222,10 @@ def test_background_responses_count_when_they_come_and_only_so_many_may_be_queue
         assert "store.background_queue" in error(refused)["message"]
         assert int(refused.headers["retry-after"]) > 0
         assert other(RESPONSES, background=True).status_code == 200
+
+
+def test_more_prompts_in_one_completion_than_may_run_at_a_time_are_refused_for_good(tenants):
+    refused = tenants.key("a", concurrent=2)(COMPLETIONS, prompt=["one", "two", "three"])
+    assert (refused.status_code, error(refused)["param"]) == (400, "prompt")
+    assert "2 at a time" in error(refused)["message"]
+    assert tenants.key("a", concurrent=2)(COMPLETIONS, prompt=["one", "two"]).status_code == 200

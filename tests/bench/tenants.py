@@ -3,7 +3,9 @@
 import sys
 
 import uvicorn
+from fathom.api.connection import configure
 from fathom.app import create_app
+from fathom.cli.server import listen
 from fathom.engine.vllm_engine import VllmEngine
 from fathom.settings import load
 from fathom.telemetry import logging
@@ -16,7 +18,7 @@ def main(port: str, *given: str) -> None:
     logging.configure(settings.telemetry)
     app = create_app(settings, VllmEngine(settings))
     with_tenants(app)
-    uvicorn.run(app, port=settings.http.port, loop="uvloop", http="httptools", log_config=None, access_log=False)
+    uvicorn.Server(configure(app, settings.http)).run(sockets=[listen(settings.http)])
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
 """Tenants on a real engine: their queue in front of it, and its cache, which they do not share."""
 
+import json
 import re
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
 from fathom.core.batch import AHEAD
 
 from tests.bench.servers import fathom
+from tests.running import until
 
 SEQS = 2
 LONG = "The river under the stone bridge carries rain over the hills. " * 40
@@ -60,6 +64,29 @@ def test_the_engine_gets_what_it_can_batch_and_the_rest_waits_for_it(client: htt
     assert max(waited) <= AHEAD
     assert sum("x-fathom-queue-ms" in answer.headers for answer in answers) >= 12 - SEQS - AHEAD
     assert {answer.json()["usage"]["completion_tokens"] for answer in answers} <= set(range(1, 13))
+
+
+def metric(client: httpx.Client, name: str) -> float:
+    found = re.search(rf"^{name}(?:\{{.*\}})? (.+)$", client.get("/metrics").text, re.M)
+    assert found
+    return float(found[1])
+
+
+def test_answers_that_are_over_and_not_read_keep_nobody_out(client: httpx.Client):
+    """More than the kernel holds for a client that reads nothing."""
+    verbose = {"model": "smollm2-135m", "prompt": "Once", "stream": True, "max_tokens": 150, "ignore_eos": True}
+    body = json.dumps({**verbose, "logprobs": 20}).encode()
+    head = "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    with ExitStack() as stack:
+        for _ in range(SEQS + AHEAD):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((client.base_url.host, client.base_url.port or 80))
+            connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        until(lambda: metric(client, "fathom_requests_in_flight") == SEQS + AHEAD, "all are under way")
+        until(lambda: metric(client, "vllm:num_requests_running") == 0, "the engine has nothing to do", 30)
+        ask(client, None, "Another")
+        assert metric(client, "fathom_requests_in_flight") == SEQS + AHEAD, "they were read"
 
 
 def test_what_vllm_would_not_take_is_refused_before_it_waits(client: httpx.Client):

@@ -248,6 +248,15 @@ def check_size(limits: Limits, prompt_tokens: int, max_tokens: int) -> None:
         )
 
 
+def check_parts(limits: Limits, parts: int, param: str) -> None:
+    """Raises BadRequest for one request that stands for more of them than its key may ever have."""
+    for most, what in ((limits.concurrent, "at a time"), (limits.requests_per_minute, "per minute")):
+        if most is not None and parts > most:
+            raise BadRequest(
+                f"This is {parts} requests in one, and the limit of its key is {most} {what}. Send fewer.", param=param
+            )
+
+
 def check_budget(limits: Limits, used: int, tokens: int) -> None:
     """Raises QuotaExceeded if so many more tokens do not fit into the period's budget."""
     budget = limits.budget

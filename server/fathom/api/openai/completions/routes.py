@@ -11,6 +11,7 @@ from fathom.api.json_body import JsonRoute
 from fathom.api.openai import shared
 from fathom.api.openai.completions import translate
 from fathom.api.openai.completions.schemas import REFUSED, CompletionRequest
+from fathom.serving.limits import check_parts
 from fathom.telemetry import record
 
 router = APIRouter(tags=["completions"], route_class=JsonRoute)
@@ -32,6 +33,7 @@ async def create_completion(
     headers = shared.ignored_header(body, settings.http.strict)
     completion_id = f"cmpl-{uuid.uuid4().hex}"
     requests = translate.to_generations(body, completion_id, adapter, fills=card.fills)
+    check_parts(terms.caller.limits, len(requests), "prompt")
     events = translate.merged([generate(terms.on(each)) for each in requests])
     if body.stream:
         frames = translate.CompletionStream(body, completion_id, len(requests)).frames(events)
