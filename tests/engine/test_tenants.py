@@ -74,9 +74,10 @@ def metric(client: httpx.Client, name: str) -> float:
 
 def test_answers_that_are_over_and_not_read_keep_nobody_out(client: httpx.Client):
     """More than the kernel holds for a client that reads nothing."""
-    verbose = {"model": "smollm2-135m", "prompt": "Once", "stream": True, "max_tokens": 150, "ignore_eos": True}
-    body = json.dumps({**verbose, "logprobs": 20}).encode()
-    head = "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    asked = {"model": "smollm2-135m", "messages": [{"role": "user", "content": "Count to a thousand."}], "stream": True}
+    verbose = {"max_tokens": 200, "ignore_eos": True, "logprobs": True, "top_logprobs": 20}
+    body = json.dumps({**asked, **verbose}).encode()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     with ExitStack() as stack:
         for _ in range(SEQS + AHEAD):
             connection = stack.enter_context(socket.socket())
