@@ -43,7 +43,7 @@ class Scorecard:
         self.faults[str(fault)] += 1
         self.asked += len(batch.all)
         self.disturbed += disturbed
-        self.lost += sum(each.lost for each in batch.all)
+        self.lost += sum(bool(each.lost) for each in batch.all)
         self.wrong += sum(bool(each.wrong) for each in batch.all)
         for each in batch.all:
             differs = bool(each.difference(expected))
