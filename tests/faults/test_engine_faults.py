@@ -253,7 +253,9 @@ def connect(server: Server, asked: Json) -> socket.socket:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", server.port))
     content = json.dumps(asked).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    head = (
+        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    )
     connection.sendall(head.encode() + b"\r\n\r\n" + content)
     return connection
 
@@ -279,6 +281,7 @@ def test_a_slow_reader_gets_all_of_its_stream_and_nobody_waits_for_it(victim: Se
             time.sleep(0.03)
             if len(text) == 8 * 4096:
                 assert victim.chat(QUESTION, max_tokens=20)["choices"] == alone
+    assert response.status == 200
     check_response(CHAT, response.status, response.headers["content-type"], text.decode())
     until_idle(victim)
 

@@ -73,9 +73,10 @@ def test_a_client_that_vanishes_is_noticed_and_its_request_aborted(
 ) -> None:
     monkeypatch.setattr(serving, "_PROBES_AFTER", 1)
     monkeypatch.setattr(serving, "_PROBES_EVERY", 1)
-    settings = load({"http.host": OURS, "http.port": 0, "http.write_timeout": 1.5, "http.keep_alive": 60})
+    patience = {"http.port": 0, "http.write_timeout": 1.5, "http.keep_alive": 60}
+    listening = serving.listen(load({**patience, "http.host": OURS}).http)
     engine = ScriptedEngine(script, delay=0.05)
-    with app_running(engine, settings, listening=serving.listen(settings.http)) as here:
+    with app_running(engine, load(patience), listening=listening) as here:  # which asks for no key
         until(lambda: here.get("/readyz").status_code == 200, "the engine is ready")
         body = {"model": "scripted", "stream": stream, "messages": [{"role": "user", "content": "hello"}]}
         command = ["ip", "netns", "exec", NAME, sys.executable, "-c", CLIENT, OURS, str(here.base_url.port)]
