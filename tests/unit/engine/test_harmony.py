@@ -254,7 +254,9 @@ def test_nothing_leaks_and_no_piece_is_empty(text, cut, within):
         match piece:
             case ToolCallStart(call, _, name):
                 started += 1
-                assert (call, name) == (started, "sky")
+                assert call == started
+                assert name.startswith("sky")  # what a model writes behind it without a space belongs to it
+                assert "<|" not in name
             case ToolCallDelta(call, text):
                 assert call == started
                 assert text
