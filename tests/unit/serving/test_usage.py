@@ -9,6 +9,7 @@ from fathom.core.usage import Amounts, Place
 from fathom.serving import usage
 from fathom.serving.usage import Ledger
 from fathom.store.database import Database
+from structlog.testing import capture_logs
 
 WHO = Caller(Tenant("a"), "key_1", limits=Limits(budget=1000, period="day"))
 ONE = Amounts(1, 10, 4, 20, 5)
@@ -104,12 +105,13 @@ async def test_a_stop_in_the_middle_of_a_write_counts_nothing_twice(database, le
     assert await ledger.spent(WHO) == 20 * 30
 
 
-async def test_what_cannot_be_written_at_the_end_is_in_the_log(database, ledger, monkeypatch, capsys):
+async def test_what_cannot_be_written_at_the_end_is_in_the_log(database, ledger, monkeypatch):
     monkeypatch.setattr(usage, "EVERY", 0.0)
     monkeypatch.setattr(database, "transaction", unavailable)
     ledger.add(WHO, None, ONE)
-    await ledger.stop()
-    assert "usage lost" in capsys.readouterr().out
+    with capture_logs() as logs:
+        await ledger.stop()
+    assert [(line["key"], line["prompt_tokens"]) for line in logs if line["event"] == "usage lost"] == [("key_1", 10)]
 
 
 async def test_a_new_day_begins_with_nothing_spent_and_a_month_goes_on(database, ledger, monkeypatch):
