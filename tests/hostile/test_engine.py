@@ -31,7 +31,7 @@ def test_a_special_token_that_a_client_spells_is_plain_text(real: Target, spelle
 
 
 def test_grammars_that_take_long_are_refused_in_time(real: Target) -> None:
-    with real.abused("grammars", patience=120) as score:
+    with real.abused("grammars", patience=240) as score:
         send_all(real, grammars.cases(real), score, at_once=1)
 
 
