@@ -127,15 +127,23 @@ class Server:
 
 def start_server(log: Path, *arguments: str, **environment: str) -> Server:
     """`fathom serve` on a free port, not waited for. Its database lies beside `log`, if `environment` names none."""
+    return start_program("fathom", log, "serve", *arguments, **environment)
+
+
+def start_program(module: str, log: Path, *arguments: str, **environment: str) -> Server:
+    """The same of a module that serves in its own way."""
     port = free_port()
-    database = {"FATHOM_STORE__URL": f"sqlite+aiosqlite:///{log.with_suffix('.db')}"}
+    own = {
+        "FATHOM_HTTP__PORT": str(port),
+        "FATHOM_STORE__URL": f"sqlite+aiosqlite:///{log.with_suffix('.db')}",
+    }
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fathom", "serve", "--port", str(port), *arguments],
+            [sys.executable, "-m", module, *arguments],
             stdout=out,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, **database, **environment},
+            env={**os.environ, **own, **environment},
         )
     return Server(process, port, log)
 

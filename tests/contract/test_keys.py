@@ -1,28 +1,16 @@
 """The official SDKs with keys: on a server that asks for them, over scripted events."""
 
-from collections.abc import Iterator
-
 import anthropic
 import httpx
 import openai
 import pytest
-from fathom.engine.scripted_engine import ScriptedEngine
 
-from tests.api.keys import lock, new_key, revoke
-from tests.running import app_running, until
+from tests.api.closed import WRONG
+from tests.api.closed import operator as operator
+from tests.api.keys import new_key, revoke
 
 MESSAGES = [{"role": "user", "content": "one two three"}]
 CHAT = {"model": "scripted", "messages": MESSAGES, "max_tokens": 20}
-WRONG = "fk-" + "a" * 43
-
-
-@pytest.fixture(scope="module")
-def operator() -> Iterator[httpx.Client]:
-    """Of a server with keys."""
-    with app_running(ScriptedEngine()) as client:
-        until(lambda: client.get("/readyz").status_code == 200, "the app is ready")
-        lock(client)
-        yield client
 
 
 def openai_client(operator: httpx.Client, key: str) -> openai.OpenAI:

@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +9,9 @@ from tests.contract.cases import MODEL
 from tests.hostile.canary import Canary
 from tests.hostile.score import TOTAL
 from tests.hostile.target import Target
-from tests.running import Server, free_port
+from tests.running import Server, start_program
 
 COUNT = " ".join(map(str, range(1, 40)))  # a text that a model goes on with without a doubt
-
 
 Keyed = tuple[Target, dict[str, dict[str, str]]]
 
@@ -45,17 +41,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 @contextmanager
 def scripted(log: Path, **settings: str) -> Iterator[Target]:
-    port = free_port()
-    settings |= {
-        "FATHOM_HTTP__PORT": str(port),
-        "FATHOM_STORE__URL": f"sqlite+aiosqlite:///{log.with_suffix('.db')}",
-    }
-    with log.open("w") as out:
-        command = [sys.executable, "-m", "tests.hostile.scripted_serve"]
-        process = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, text=True, env={**os.environ, **settings}
-        )
-    server = Server(process, port, log)
+    server = start_program("tests.hostile.scripted_serve", log, **settings)
     try:
         server.wait_ready(60)
         yield Target(server, dialects("scripted"), Canary(server.url, {"model": "scripted", "prompt": COUNT}))

@@ -19,7 +19,7 @@ _WAITS = {tier: metrics.QUEUE_WAIT.labels(tier=tier) for tier in TIERS}
 
 _LUMP = 8  # tokens that are charged together: counting is cheaper than charging
 
-_LOOK_EVERY = 0.05  # seconds, where requests wait for room in the KV cache
+_LOOK_EVERY = 0.05  # seconds, as long as requests wait
 
 
 class Admission:

@@ -21,9 +21,6 @@ AT_ONCE = 64
 """Inputs of one request that are in the engine at a time: enough to fill its batches, too few to crowd others out."""
 
 
-_CHARACTERS_OF_A_TOKEN = 4  # about: the engine counts them when their turn has come
-
-
 class Embeds(Protocol):
     def check_embeds(self) -> None: ...
 
@@ -59,15 +56,19 @@ class Embed(Live):
         several says which, as in `input.3`.
         """
         found: dict[int, Embedding] = {}
+
+        def tokens() -> int:
+            return sum(each.tokens for each in found.values())
+
         outcome = "aborted"  # what it is when nobody says otherwise: the client went away
         request = GenerationRequest(request_id, inputs[0], timeout=time_limit, caller=caller)
         with self.deadline(time_limit, patient=True) as deadline:
             try:
                 self._engine.check_embeds()
                 self._admission.check(request)
-                sizes = [_at_most(prompt) for prompt in inputs]
+                sizes = [_tokens(prompt) for prompt in inputs]
                 async with self._rates.reserved(caller, sum(sizes), 0, longest=max(sizes)) as reservation:
-                    reservation.used = lambda: sum(each.tokens for each in found.values())
+                    reservation.used = tokens
                     await deadline.wait(lambda: self._all(request, inputs, dimensions, found))
                 outcome = "stop"
                 return [found[at] for at in range(len(inputs))]
@@ -77,7 +78,7 @@ class Embed(Live):
             finally:
                 record.note(outcome=outcome)
                 if found:
-                    self._settle(caller, sum(each.tokens for each in found.values()))
+                    self._settle(caller, tokens())
 
     def _settle(self, caller: Caller, tokens: int) -> None:
         metrics.PROMPT_TOKENS.labels(cached="false").inc(tokens)
@@ -120,11 +121,7 @@ class Embed(Live):
 
 
 def _tokens(prompt: Text | TokenIds) -> int:
-    return len(prompt.ids) if isinstance(prompt, TokenIds) else len(prompt.text) // _CHARACTERS_OF_A_TOKEN + 1
-
-
-def _at_most(prompt: Text | TokenIds) -> int:
-    """Tokens that it hardly exceeds, which are settled afterwards: in other scripts, every character may be one."""
+    """That it hardly exceeds; the engine counts them. In other scripts than Latin, every character may be one."""
     if isinstance(prompt, TokenIds):
         return len(prompt.ids)
     return len(prompt.text) // 3 + 2 if prompt.text.isascii() else len(prompt.text) + 2

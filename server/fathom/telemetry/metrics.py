@@ -95,9 +95,7 @@ _tenants: dict[str, TenantTokens] = {}
 
 
 def tokens_of(tenant_id: str) -> TenantTokens:
-    found = _tenants.get(tenant_id)
-    if found is None:
-        if len(_tenants) >= MOST_TENANTS:
-            return _tenants.setdefault(_OTHER, TenantTokens(_OTHER))
-        found = _tenants[tenant_id] = TenantTokens(tenant_id)
-    return found
+    label = tenant_id if tenant_id in _tenants or len(_tenants) < MOST_TENANTS else _OTHER
+    if label not in _tenants:
+        _tenants[label] = TenantTokens(label)
+    return _tenants[label]

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.readings import Reading
-from tests.running import Server, free_port, until
+from tests.running import Server, start_program, until
 
 pytestmark = pytest.mark.slow
 
@@ -34,20 +34,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 @contextmanager
 def serving(folder: Path, **more: str) -> Iterator[Server]:
     """A server whose log and database are in the folder. more: settings, as environment variables."""
-    port, log = free_port(), folder / "log"
-    settings = {
-        "FATHOM_HTTP__PORT": str(port),
-        "FATHOM_HTTP__SHUTDOWN_GRACE": "60",
-        "FATHOM_ENGINE__RESTARTS": "0",
-        "FATHOM_STORE__URL": f"sqlite+aiosqlite:///{folder}/fathom.db",
-        **more,
-    }
-    with log.open("w") as out:
-        command = [sys.executable, "-m", "tests.unit.cli.scripted_serve"]
-        process = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, text=True, env={**os.environ, **settings}
-        )
-    server = Server(process, port, log)
+    settings = {"FATHOM_HTTP__SHUTDOWN_GRACE": "60", "FATHOM_ENGINE__RESTARTS": "0", **more}
+    server = start_program("tests.unit.cli.scripted_serve", folder / "fathom.log", **settings)
     try:
         server.wait_ready(30)
         yield server

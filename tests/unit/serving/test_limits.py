@@ -4,19 +4,13 @@ from contextlib import AsyncExitStack
 import pytest
 from fathom.core.errors import BadRequest, QuotaExceeded, RateLimitExceeded
 from fathom.core.tenant import ANYONE, Caller, Limits, Tenant
-from fathom.serving import limits as limiting
-from fathom.serving.limits import Bucket, RateLimits, duration
+from fathom.serving import accounts as limiting
+from fathom.serving.accounts import Bucket
+from fathom.serving.limits import RateLimits, duration
 from hypothesis import given
 from hypothesis import strategies as st
 
-
-class Clock:
-    """Time that tests let pass."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.unit.serving.clock import Clock
 
 
 @pytest.fixture
@@ -169,7 +163,8 @@ async def test_a_change_of_limits_gives_no_new_minute(clock):
     for _ in range(3):
         async with rates.reserved(caller(requests_per_minute=3), 1, 1):
             pass
-        rates.headers(caller(requests_per_minute=2))  # of a request that came before the change, or after it
+        for before in (caller(requests_per_minute=2), caller(tokens_per_minute=2)):  # requests from before a change
+            rates.headers(before)
     with pytest.raises(RateLimitExceeded):
         async with rates.reserved(caller(requests_per_minute=3), 1, 1):
             pass

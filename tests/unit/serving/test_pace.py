@@ -2,13 +2,7 @@ import pytest
 from fathom.serving import pace as measuring
 from fathom.serving.pace import Pace
 
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.unit.serving.clock import Clock
 
 
 @pytest.fixture

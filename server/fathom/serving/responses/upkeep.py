@@ -141,5 +141,5 @@ async def _each(rows: Sequence[StoredResponse], do: Callable[[StoredResponse], A
             await do(stored)
         except StoreUnavailable:
             raise
-        except Exception:
+        except Exception:  # a bug of ours costs the row that has it
             log.exception("response cannot be ended", response_id=stored.id)
