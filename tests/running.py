@@ -1,5 +1,6 @@
 """Running servers for tests: the app on a scripted engine in a thread, and the whole `fathom serve` as a process."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -49,7 +50,7 @@ def app_running(
         Path(folder, "fathom.db").write_bytes(empty_database())
         app = create_app(_with_database(settings, f"sqlite+aiosqlite:///{folder}/fathom.db"), engine)
         change(app)
-        server = uvicorn.Server(configure(app, settings.http, port=0))
+        server = _Prompt(configure(app, settings.http, port=0))
         thread = threading.Thread(target=server.run, args=([listening] if listening else None,), daemon=True)
         thread.start()
         until(lambda: server.started, "the app listens")
@@ -61,6 +62,15 @@ def app_running(
         finally:
             server.should_exit = True
             thread.join(10)
+
+
+class _Prompt(uvicorn.Server):
+    """It ends when it is told to, and not up to a tenth of a second later: hundreds of tests start one each."""
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        while not self.should_exit:
+            await asyncio.sleep(0.005)
 
 
 @cache
@@ -155,7 +165,8 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 def until(condition: Any, what: str, seconds: float = 20) -> None:
     """Wait for `condition()`; fail with `what` when it does not come."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.001
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)

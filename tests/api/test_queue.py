@@ -207,7 +207,7 @@ def test_a_request_that_cannot_meet_its_deadline_is_refused_at_once():
     with busy() as server:
         server.engine.free = True
         for _ in range(4):
-            readings = [server.stream(CHAT, f"{'long ' * 200}") for _ in range(12)]
+            readings = [server.stream(CHAT, f"{'long ' * 60}") for _ in range(12)]
             for reading in readings:
                 reading.to_the_end()
         server.engine.free = False
