@@ -47,10 +47,14 @@ def test_bodies_and_heads_are_read_as_without_a_model(real: Target) -> None:
                 try_bytes(real, score, name, data, expects, path)
 
 
-def test_a_second_time_nothing_is_left_behind(real: Target) -> None:
+def test_nothing_is_left_behind(real: Target) -> None:
     """What is made on first use is there by now."""
     real.take_stock()
-    with real.abused("once more") as score:
-        send_all(real, specials.too_long(real), score)
-        send_all(real, grammars.unique(real, 100), score)
-    real.settles()
+
+    def abuse() -> None:
+        with real.abused("once more") as score:
+            send_all(real, specials.too_long(real), score)
+            send_all(real, grammars.unique(real, 40), score)
+
+    real.stops_growing(abuse)
+    real.closes_all()
