@@ -17,6 +17,8 @@ from fathom.telemetry import metrics
 
 _WAITS = {tier: metrics.QUEUE_WAIT.labels(tier=tier) for tier in TIERS}
 
+_CREDIT = 2.0  # seconds of the engine: a burst of a tenant that sends little
+
 _LUMP = 8  # tokens that are charged together: counting is cheaper than charging
 
 _LOOK_EVERY = 0.05  # seconds, as long as requests wait
@@ -63,6 +65,7 @@ class Admission:
             self._queue.remove(entry, entry.line)
             self._start(entry)
         self._pace.see(self.served, waiting=entry is not None)
+        self._queue.give_credit(_CREDIT * (self._pace.rate or 0.0))
         if entry and self._capacity.frees_itself:
             self._look_again()
 

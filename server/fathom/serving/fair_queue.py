@@ -3,7 +3,9 @@ Models", OSDI 2024).
 
 A tenant's counter says how much it was served. Of the tenants that wait, the one with the least counter is next. A
 prompt is charged when it goes to the engine, output as it comes, so nobody has to know how long an answer will be. A
-tenant that comes back is lifted to the least of those that wait: having been away earns nothing.
+tenant that comes back is lifted to the least of those that wait, less a small credit: having been away earns no more
+than that. The paper has no credit. With it, a burst of one that sends little is served at once; the bound of unfairness
+grows by it once, however often a tenant goes and comes back.
 
 Tiers share the engine by the same rule, one level above: each weighs ten times the next, so that it comes first, and
 what is below it still moves.
@@ -55,9 +57,10 @@ S = TypeVar("S", bound=Sharer)
 
 
 class Contest(Generic[S]):
-    """Those who wait, of one kind."""
+    """Those who wait, of one kind. credit: how far below them the counter of one that comes back may be."""
 
     def __init__(self) -> None:
+        self.credit = 0.0
         self._waiting: dict[S, None] = {}
         self._last: S | None = None
 
@@ -91,7 +94,7 @@ class Contest(Generic[S]):
         if one in self._waiting:
             return one.counter
         least = self.next or self._last
-        return max(one.counter, least.counter) if least else one.counter
+        return max(one.counter, least.counter - self.credit) if least else one.counter
 
 
 def _sum(*works: Work) -> Work:
@@ -219,8 +222,13 @@ class FairQueue(Generic[T]):
         """Of its tier's queue, 0 to 1: by weight, among those that wait and this one."""
         return line.weight / sum(each.weight for each in {*line.band.contest.waiting, line})
 
+    def give_credit(self, cost: float) -> None:
+        """To tenants that come back, beside those of their tier. Tiers have none."""
+        for band in self._bands.values():
+            band.contest.credit = cost
+
     def lift(self, line: Line[T]) -> None:
-        """As one that waits is: having been away earns nothing."""
+        """As one that waits is: having been away earns no more than the credit."""
         line.counter, line.band.counter = line.band.contest.lifted(line), self._contest.lifted(line.band)
 
     def leads(self, line: Line[T]) -> bool:

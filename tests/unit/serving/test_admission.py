@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from tests.rooms import Room, admission
+from tests.unit.serving.clock import Clock
 from tests.unit.serving.requests import prepared
 
 
@@ -164,7 +165,7 @@ def test_who_was_served_more_than_those_that_wait_gets_no_last_place():
     assert engine.waiting[-1][0] == "b"
 
 
-def test_having_been_away_earns_nothing_in_the_last_places_either():
+def test_having_been_away_earns_no_more_than_the_credit_in_the_last_places_either():
     engine = Engine(engine_places(8))
     one = engine.admission
     for _ in range(200):
@@ -174,7 +175,31 @@ def test_having_been_away_earns_nothing_in_the_last_places_either():
     engine.ask("b", 10, 100)
     assert engine.running[-1][0] == "b"
     line = one._queue.line(Caller(Tenant("b")), "default")
-    assert line.counter >= min(each.counter for each in line.band.contest.waiting)
+    contest = line.band.contest
+    assert line.counter >= min(each.counter for each in contest.waiting) - contest.credit
+
+
+def test_a_burst_of_who_sends_little_is_served_before_who_fills_the_engine(monkeypatch):
+    """Two seconds of the engine's pace, however long it was away."""
+    clock = Clock()
+    monkeypatch.setattr("fathom.serving.pace.time", clock)
+    engine = Engine(4)
+    engine.ask("b", 10, 10)
+    for _ in range(100):
+        engine.ask("a", 10, 10)
+    for _ in range(100):
+        clock.now += 0.1
+        engine.step()
+    cost = 10 * PROMPT_WEIGHT + 10 * OUTPUT_WEIGHT
+    credit = engine.admission._queue.line(Caller(Tenant("b")), "default").band.contest.credit
+    assert credit == pytest.approx(2.0 * (4 + AHEAD) * cost, rel=0.3)  # what it serves in a second
+    before = engine.served["a"]
+    for _ in range(8):
+        engine.ask("b", 10, 10)
+    while any(tenant == "b" for tenant, *_ in engine.waiting):
+        clock.now += 0.1
+        engine.step()
+    assert engine.served["a"] - before <= (4 + AHEAD) * cost  # what was in the engine already
 
 
 def test_what_was_charged_is_set_right_in_the_end():

@@ -65,6 +65,24 @@ def test_a_tenant_that_was_away_has_saved_up_nothing():
     assert served.count("a") == 4
 
 
+@given(st.integers(0, 12), st.integers(1, 8))
+def test_with_a_credit_it_is_ahead_by_so_much_however_often_it_comes_back(credit: int, burst: int) -> None:
+    queue = Queue().add("a1", "b1")
+    queue.take()
+    queue.queue.give_credit(10 * credit)
+    queue.add(*(f"b{at}" for at in range(2, 300)))
+    queue.take(30)
+    served = {"a": 0, "b": 0}
+    for back in range(20):
+        queue.add(*(f"a{back}-{at}" for at in range(burst)))
+        first = [name[0] for name in queue.take(min(burst, credit))]
+        if not back:
+            assert first == ["a"] * len(first)
+        for name in [*first, *(name[0] for name in queue.take(burst))]:
+            served[name] += 1
+        assert served["a"] - served["b"] <= credit + 1
+
+
 def test_a_newcomer_to_an_empty_queue_is_not_ahead_of_who_used_the_engine_alone():
     queue = Queue().add(*(f"a{at}" for at in range(30)))
     queue.take()
