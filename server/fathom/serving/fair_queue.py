@@ -80,9 +80,9 @@ class Contest(Generic[S]):
         del self._waiting[one]
         self._last = one
 
-    def leads(self, one: S) -> bool:
-        """Whether it would be next if it waited."""
-        return all(one.counter <= other.counter for other in self._waiting if other is not one)
+    def leads(self, one: S, by: float = 0.0) -> bool:
+        """Whether it would be next if it waited, or waits and was served so much less than the others."""
+        return all(one.counter + by <= other.counter for other in self._waiting if other is not one)
 
     def before(self, one: S, own: Work) -> Work:
         """What is served before `one` has been served `own` and is next again, as far as it waits now."""
@@ -231,9 +231,13 @@ class FairQueue(Generic[T]):
         """As one that waits is: having been away earns no more than the credit."""
         line.counter, line.band.counter = line.band.contest.lifted(line), self._contest.lifted(line.band)
 
-    def leads(self, line: Line[T]) -> bool:
-        """Whether nobody who waits comes before one that comes to this line now."""
-        return self._contest.leads(line.band) and line.band.contest.leads(line)
+    def leads(self, line: Line[T], by: float = 0.0) -> bool:
+        """Whether nobody who waits comes before one that comes to this line now; in its tier, by so much."""
+        return self._contest.leads(line.band) and line.band.contest.leads(line, by)
+
+    def alone(self, line: Line[T]) -> bool:
+        """Whether nobody else waits."""
+        return all(one is line for band in self._contest.waiting for one in band.contest.waiting)
 
     def _ahead(self, line: Line[T], own: Work) -> Work:
         return self._contest.before(line.band, line.band.contest.before(line, own))

@@ -150,6 +150,28 @@ def test_the_last_places_are_for_who_is_next_when_it_comes_and_not_for_who_fills
     assert [tenant for tenant, *_ in engine.waiting] == ["a", "d"]
 
 
+def test_who_has_little_and_waits_gets_the_last_place_that_becomes_free_and_who_fills_the_rest_does_not():
+    engine = Engine(engine_places(8))
+
+    def steps(number: int) -> list[str]:
+        """After which these wait."""
+        for _ in range(number):
+            engine.step()
+        return [tenant for tenant, *_ in engine.waiting]
+
+    for _ in range(10 + AHEAD):
+        engine.ask("a", 10, 200)
+    engine.ask("b", 10, 26)
+    assert steps(8) == ["a", "a"]
+    engine.ask("b", 10, 40)
+    assert steps(8) == ["a", "a"]
+    engine.ask("c", 1, 200)
+    assert steps(9) == ["a", "a", "c"]  # all places are taken
+    assert steps(1) == ["a", "a"]  # one of b's has ended
+    assert steps(40) == ["a", "a"]  # and the other, whose place is left to the next one who has little
+    assert len(engine.running) == 11
+
+
 def test_who_was_served_more_than_those_that_wait_gets_no_last_place():
     engine = Engine(engine_places(8))
     for _ in range(7 + AHEAD):
