@@ -26,8 +26,8 @@ CAPACITY_SECONDS = 16.0
 
 @dataclass(frozen=True, slots=True)
 class Felt:
-    """By tenant a. usual, ttft: 95th and 99th percentile of the TTFT, in seconds. gap: 99th. speed: tokens per second of
-    both tenants. refused: of b."""
+    """By tenant a. usual, ttft: 95th and 99th percentile of its TTFT, in seconds. gap: 99th. speed: tokens per second
+    of both tenants. refused: of b."""
 
     answered: int
     asked: int
@@ -64,7 +64,7 @@ async def measure(name: str, url: str) -> None:
     await capacity(warm, SEQS, 3)
     requests, tokens = await capacity(warm, 2 * SEQS, CAPACITY_SECONDS)
     print(f"\n{name}: {requests:.1f} requests/s, {tokens:.0f} tokens/s with one tenant")
-    print("    b  answered to a  TTFT p95 (s)  ratio  p99 (s)  ratio  gap p99 (s)  ratio  tokens/s  share  refused to b")
+    print("    b    a answered   TTFT p95 (s)  ratio  p99 (s)  ratio  gap p99 (s)  ratio  tokens/s  share  refused b")
     alone: Felt | None = None
     for times in TIMES:
         now = await felt(url, SHARE * requests, times * requests)
