@@ -43,13 +43,13 @@ def test_latent_attention_in_float32_on_a_cpu_does_without_amx():
 
 def test_the_plan_and_the_named_settings_arrive():
     made = args(dtype="float32", kv_cache_dtype="fp8", seed=7, tensor_parallel_size=2)
-    assert (made.kv_cache_memory_bytes, made.max_model_len, made.max_num_seqs) == (1 << 30, 2048, 82)
+    assert (made.kv_cache_memory_bytes, made.max_model_len, made.max_num_seqs) == (1 << 30, 2048, 74)
     assert (made.dtype, made.kv_cache_dtype, made.seed, made.tensor_parallel_size) == ("float32", "fp8", 7, 2)
     assert (made.model, made.served_model_name) == ("/models/x", "some-model")
 
 
 def test_the_engine_batches_a_few_more_than_a_tenant_may_fill():
-    assert [args(max_num_seqs=seqs).max_num_seqs for seqs in (1, 7, 8, 16, 64)] == [1, 7, 12, 22, 82]
+    assert [args(max_num_seqs=seqs).max_num_seqs for seqs in (1, 7, 8, 16, 64)] == [1, 7, 14, 26, 74]
     assert args(device="cuda").max_num_seqs is None
 
 

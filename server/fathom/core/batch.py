@@ -5,15 +5,15 @@ AHEAD = 2
 without waiting for us."""
 
 _SMALL = 8  # a smaller batch stays as it was asked for
-_NEWCOMERS = 4  # one more place for every so many
+_LAST = 8  # places beyond that, or half of what was asked for if that is less
 
 
 def engine_places(seqs: int) -> int:
     """What an engine is told to batch, of which `seqs` were asked for."""
-    return seqs if seqs < _SMALL else seqs + AHEAD + seqs // _NEWCOMERS
+    return seqs if seqs < _SMALL else seqs + AHEAD + min(seqs // 2, _LAST)
 
 
 def common_places(places: int) -> int:
-    """Of what an engine batches, what everybody may fill: what was asked for, and AHEAD. The rest is for those whose
-    turn it is when they come."""
-    return places + AHEAD if places < _SMALL else places - (places - AHEAD) // (_NEWCOMERS + 1)
+    """Of what an engine batches, what everybody may fill: what was asked for, and AHEAD. The rest is for those who were
+    served little."""
+    return places + AHEAD if places < _SMALL else places - min((places - AHEAD) // 3, _LAST)

@@ -83,7 +83,7 @@ class Admission:
         less than half of what it might."""
         if self._queue.alone(line):
             return line.running < self._capacity.places / 2
-        return self._queue.leads(line, by=self._credit / 10)
+        return self._queue.leads(line, by=self._credit / 4)
 
     def _start(self, entry: "Entry") -> None:
         self._capacity.take(entry)

@@ -144,10 +144,11 @@ def test_the_last_places_are_for_who_is_next_when_it_comes_and_not_for_who_fills
     engine.ask("a", 10, 100)
     assert engine.waiting[-1][0] == "a"
     engine.step()
-    engine.ask("c", 10, 100)  # past what waits
-    assert engine.running[-1][0] == "c"
-    engine.ask("d", 10, 100)
-    assert [tenant for tenant, *_ in engine.waiting] == ["a", "d"]
+    for tenant in ("c", "d", "e"):
+        engine.ask(tenant, 10, 100)  # past what waits
+        assert engine.running[-1][0] == tenant
+    engine.ask("f", 10, 100)
+    assert [tenant for tenant, *_ in engine.waiting] == ["a", "f"]
 
 
 def test_who_has_little_and_waits_gets_the_last_place_that_becomes_free_and_who_fills_the_rest_does_not():
@@ -165,14 +166,15 @@ def test_who_has_little_and_waits_gets_the_last_place_that_becomes_free_and_who_
     assert steps(8) == ["a", "a"]
     engine.ask("b", 10, 40)
     assert steps(8) == ["a", "a"]
-    engine.ask("c", 1, 200)
-    assert steps(9) == ["a", "a", "c"]  # all places are taken
+    for tenant in ("c", "d", "e"):
+        engine.ask(tenant, 1, 200)
+    assert steps(9) == ["a", "a", "e"]  # all places are taken
     assert steps(1) == ["a", "a"]  # one of b's has ended
     assert steps(40) == ["a", "a"]  # and the other, whose place is left to the next one who has little
-    assert len(engine.running) == 11
+    assert len(engine.running) == 13
 
 
-def test_who_was_served_more_than_those_that_wait_gets_no_last_place():
+def test_who_was_served_more_than_those_that_wait_gets_a_last_place_after_them():
     engine = Engine(engine_places(8))
     for _ in range(7 + AHEAD):
         engine.ask("a", 10, 100)
@@ -184,7 +186,7 @@ def test_who_was_served_more_than_those_that_wait_gets_no_last_place():
     engine.ask("b", 1000, 100)
     assert engine.running[-1][0] == "b"
     engine.ask("b", 10, 100)
-    assert engine.waiting[-1][0] == "b"
+    assert [tenant for tenant, *_ in engine.running[-2:]] == ["a", "b"]
 
 
 def test_having_been_away_earns_no_more_than_the_credit_in_the_last_places_either():

@@ -45,7 +45,7 @@ def test_of_a_larger_batch_some_places_are_for_newcomers(seqs: int):
     while capacity.has_place(last=True):
         capacity.take(Load())
         newcomers += 1
-    assert newcomers == (seqs // 4 if seqs >= 8 else 0)
+    assert newcomers == (min(seqs // 2, 8) if seqs >= 8 else 0)
 
 
 def test_of_answers_that_are_over_the_engine_holds_nothing_though_they_are_still_read():
