@@ -4,8 +4,10 @@ This module imports nothing heavy, so that the API can listen at once; `start` b
 """
 
 import asyncio
+import gc
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psutil
@@ -37,9 +39,10 @@ class VllmEngine:
             loop.call_soon_threadsafe(progress, phase, share)
 
         loop = asyncio.get_running_loop()
-        self._loaded = await in_daemon_thread(lambda: _load(self._settings, tell, self._cancel))
-        progress(Phase.WARMING, None)
-        await self._loaded.warm_up(self._loaded.core.llm)
+        with _no_garbage():
+            self._loaded = await in_daemon_thread(lambda: _load(self._settings, tell, self._cancel))
+            progress(Phase.WARMING, None)
+            await self._loaded.warm_up(self._loaded.core.llm)
         return self._loaded.card
 
     async def prepare(self, request: GenerationRequest) -> Prepared:
@@ -87,6 +90,18 @@ class VllmEngine:
     def _model(self) -> "Turns | Pooling":
         assert self._loaded is not None, "the supervisor asks only a started engine"
         return self._loaded
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """What is made here is never looked through for garbage: a million objects of vLLM's and torch's modules, which
+    stay. Each look would stop every stream for a good part of a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _load(settings: Settings, progress: Progress, cancel: threading.Event) -> "Turns | Pooling":
