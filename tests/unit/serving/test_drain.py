@@ -64,7 +64,7 @@ async def test_it_waits_for_all_kinds_of_work_and_cuts_none(supervisor):
         await asyncio.sleep(0.1)
         assert not draining.done()
         work.live = 0
-    await asyncio.wait_for(draining, 1)
+    await asyncio.wait_for(draining, 10)
 
 
 @pytest.mark.parametrize("grace", [0.0, 0.2])
@@ -102,7 +102,7 @@ async def test_before_the_first_start_is_over_it_is_over_at_once():
     supervisor = Supervisor(NeverStarts(), Hooks.none())
     supervisor.begin()
     drain = Drain(supervisor, [Works()], 30)
-    await asyncio.wait_for(drain("SIGTERM"), 1)
+    await asyncio.wait_for(drain("SIGTERM"), 10)
     assert drain.leaving
     await supervisor.stop()
 

@@ -57,7 +57,7 @@ async def test_the_first_word_of_a_background_response_is_not_kept_waiting(serve
         await responses.enqueue(one)
         frames = responses.follow(EVERYONE, one.id, -1)
         speaker.say(one.id, "one")
-        await asyncio.wait_for(until_word(frames, "one"), 2)
+        await asyncio.wait_for(until_word(frames, "one"), 20)
         speaker.end(one.id)
         assert told([frame async for frame in frames]) == ["completed"]
 
