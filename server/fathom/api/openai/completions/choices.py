@@ -17,17 +17,11 @@ class Choices:
 
     def __init__(self, body: CompletionRequest, prompts: int) -> None:
         self._with_logprobs = body.logprobs is not None
-        self._accepted = 0
         self._prepared: set[int] = set()
         self._finished: list[list[Finished]] = [[] for _ in range(prompts)]
         self._of = [
             [_Choice(body, prompt * body.choices + at) for at in range(body.choices)] for prompt in range(prompts)
         ]
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the engine has taken every prompt."""
-        return self._accepted == len(self._of)
 
     @property
     def prepared(self) -> bool:
@@ -52,7 +46,6 @@ class Choices:
                 self._prepared.add(prompt)
             case Accepted(prompt_ids=prompt_ids):
                 self._prepared.add(prompt)
-                self._accepted += 1
                 for each in choices:
                     each.prompt_ids = prompt_ids
 
