@@ -5,6 +5,7 @@ from fathom.engine.scripted_engine import ScriptedEngine
 from fathom.settings import load
 
 from tests.api.conftest import chat_body
+from tests.api.unreadable import UNREADABLE
 from tests.running import app_running, until
 
 USER = {"role": "user", "content": "x"}
@@ -132,11 +133,7 @@ def test_an_unknown_model_is_404_and_says_what_is_served(client):
 @pytest.mark.parametrize(
     "content",
     [
-        b"{",
-        b"\xff\xfe",
-        b"[" * 100_000,
-        b'"text"',
-        b"",
+        *UNREADABLE,
         b'{"model":"scripted","messages":[{"role":"user","content":"\\ud800"}]}',
         b'{"model":"scripted","messages":[{"role":"user","content":"x"}],"temperature":NaN}',
         b'{"model":"scripted","messages":[{"role":"user","content":"x"}],"seed":' + b"9" * 5000 + b"}",

@@ -10,6 +10,7 @@ from fathom.engine.scripted_engine import ScriptedEngine
 from fathom.settings import load
 
 from tests.api.messages import USER, body, error, post
+from tests.api.unreadable import UNREADABLE
 from tests.messages_stream import read_events
 from tests.running import app_running, until
 
@@ -111,11 +112,7 @@ def test_whatever_goes_wrong_below_the_path_has_the_error_shape(client):
 @pytest.mark.parametrize(
     "content",
     [
-        b"{",
-        b"\xff\xfe",
-        b"[" * 100_000,
-        b'"text"',
-        b"",
+        *UNREADABLE,
         json.dumps(body(messages=[{"role": "user", "content": "half \ud800"}])).encode(),
         json.dumps(body(temperature=float("nan"))).encode(),
         json.dumps(body(messages=[{"role": 1, "content": {}}] * 3000)).encode(),

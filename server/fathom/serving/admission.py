@@ -33,7 +33,7 @@ class Admission:
         self._pace = Pace()
         self._overload = Overload(limits, self._queue, self._pace)
         self._look: asyncio.TimerHandle | None = None
-        self.served = self._credit = 0.0
+        self.served = 0.0
         for band in self._queue.bands:
             metrics.QUEUE_REQUESTS.labels(tier=band.tier).set_function(partial(getattr, band, "requests"))
 
@@ -49,7 +49,7 @@ class Admission:
         request = prepared.request
         entry = Entry(self, prepared, self._queue.line(request.caller, request.tier))
         waits = self._queue.next or not self._capacity.fits(entry)
-        if waits and self._passes(entry.line) and self._capacity.fits(entry, last=True):
+        if waits and self._passes(entry.line) and self._fits(entry):
             self._queue.lift(entry.line)
             self._start(entry)
             return entry
@@ -61,29 +61,27 @@ class Admission:
 
     def _call(self) -> None:
         """Call whose turn it is, as long as there is room."""
-        while (entry := self._queue.next) and self._capacity.fits(entry, last=self._may_have_last(entry.line)):
+        while (entry := self._queue.next) and self._fits(entry):
             self._queue.remove(entry, entry.line)
             self._start(entry)
         self._pace.see(self.served, waiting=entry is not None)
-        self._credit = _CREDIT * (self._pace.rate or 0.0)
-        self._queue.give_credit(self._credit)
+        self._queue.give_credit(_CREDIT * (self._pace.rate or 0.0))
         if entry and self._capacity.frees_itself:
             self._look_again()
 
     def _passes(self, line: "Line[Entry]") -> bool:
-        """Whether one that comes now need not wait, because it is next and there is a place that it may take."""
-        return (
-            not line.requests
-            and self._capacity.has_place(last=self._may_have_last(line))
-            and (not self._queue.next or self._queue.leads(line))
-        )
+        """Whether one that comes now is next, and there is a place that it may take."""
+        if line.requests or (self._queue.next and not self._queue.leads(line)):
+            return False
+        return self._capacity.has_place() or (self._capacity.has_place(last=True) and self._may_have_last(line))
+
+    def _fits(self, entry: "Entry") -> bool:
+        return self._capacity.fits(entry) or (self._capacity.fits(entry, last=True) and self._may_have_last(entry.line))
 
     def _may_have_last(self, line: "Line[Entry]") -> bool:
-        """One of the last places: beside others that wait, it was clearly served less than each of them; or it holds
-        less than half of what it might."""
-        if self._queue.alone(line):
-            return line.running < self._capacity.places / 2
-        return self._queue.leads(line, by=self._credit / 4)
+        """One of the last places: beside others that wait, if it is owed them; else if it holds less than half of what
+        it might."""
+        return line.running < self._capacity.places / 2 if self._queue.alone(line) else self._queue.owed(line)
 
     def _start(self, entry: "Entry") -> None:
         self._capacity.take(entry)

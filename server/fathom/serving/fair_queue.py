@@ -13,10 +13,11 @@ what is below it still moves.
 
 import time
 from collections.abc import Collection
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from fathom.core.generation import Tier
 from fathom.core.tenant import Caller
+from fathom.serving.contest import Contest, Sharer, Work
 
 PROMPT_WEIGHT, OUTPUT_WEIGHT = 1.0, 2.0
 """What a token costs: the weights of the paper, after the prices that providers ask for input and output."""
@@ -30,85 +31,6 @@ _MEMORY = 8  # answers of a tenant that the length of its next one is told from
 _SHORT, _EVERY = 64, 1.0  # requests in a line that are counted whenever somebody asks; seconds
 
 _EVERYBODY = "everybody"
-
-
-class Work(NamedTuple):
-    """So many requests, and what serving them costs."""
-
-    requests: float = 0.0
-    cost: float = 0.0
-
-
-class Sharer:
-    """Someone who shares the engine with others. counter: what it was served, by its weight. requests, cost: of what
-    waits of it."""
-
-    def __init__(self, weight: float) -> None:
-        self.weight = weight
-        self.counter = 0.0
-        self.requests, self.cost = 0, 0.0
-
-    def change(self, requests: int, cost: float) -> None:
-        self.requests += requests
-        self.cost = self.cost + cost if self.requests else 0.0  # and no rest of rounding
-
-
-S = TypeVar("S", bound=Sharer)
-
-
-class Contest(Generic[S]):
-    """Those who wait, of one kind. credit: how far below them the counter of one that comes back may be."""
-
-    def __init__(self) -> None:
-        self.credit = 0.0
-        self._waiting: dict[S, None] = {}
-        self._last: S | None = None
-
-    @property
-    def waiting(self) -> Collection[S]:
-        return self._waiting.keys()
-
-    @property
-    def next(self) -> S | None:
-        return min(self._waiting, key=_counter, default=None)
-
-    def join(self, one: S) -> None:
-        one.counter = self.lifted(one)
-        self._waiting[one] = None
-
-    def leave(self, one: S) -> None:
-        del self._waiting[one]
-        self._last = one
-
-    def leads(self, one: S, by: float = 0.0) -> bool:
-        """Whether it would be next if it waited, or waits and was served so much less than the others."""
-        return all(one.counter + by <= other.counter for other in self._waiting if other is not one)
-
-    def before(self, one: S, own: Work) -> Work:
-        """What is served before `one` has been served `own` and is next again, as far as it waits now."""
-        level = self.lifted(one) + own.cost / one.weight
-        return _sum(own, *(_until(other, level) for other in self._waiting if other is not one))
-
-    def lifted(self, one: S) -> float:
-        """Its counter, if it waits or if it came now."""
-        if one in self._waiting:
-            return one.counter
-        least = self.next or self._last
-        return max(one.counter, least.counter - self.credit) if least else one.counter
-
-
-def _sum(*works: Work) -> Work:
-    return Work(sum(work.requests for work in works), sum(work.cost for work in works))
-
-
-def _counter(one: Sharer) -> tuple[float, float]:
-    return one.counter, -one.weight
-
-
-def _until(one: Sharer, level: float) -> Work:
-    """What of its work is served before its counter has come to `level`."""
-    cost = min(one.cost, max(0.0, level - one.counter) * one.weight)
-    return Work(one.requests * cost / one.cost, cost)
 
 
 class Ticket:
@@ -168,7 +90,7 @@ class FairQueue(Generic[T]):
     """fair: False makes it first come first served, whoever comes and whatever tier it asks for."""
 
     def __init__(self, *, fair: bool = True) -> None:
-        self._fair = fair
+        self._fair, self._credit = fair, 0.0
         self._bands: dict[Tier, Band[T]] = {tier: Band(tier, weight) for tier, weight in TIERS.items()}
         self._contest: Contest[Band[T]] = Contest()
 
@@ -224,16 +146,21 @@ class FairQueue(Generic[T]):
 
     def give_credit(self, cost: float) -> None:
         """To tenants that come back, beside those of their tier. Tiers have none."""
+        self._credit = cost
         for band in self._bands.values():
             band.contest.credit = cost
+
+    def owed(self, line: Line[T]) -> bool:
+        """Whether its tenant was clearly served less than each that waits: by a quarter of the credit or more."""
+        return self._contest.leads(line.band) and line.band.contest.leads(line, self._credit / 4)
 
     def lift(self, line: Line[T]) -> None:
         """As one that waits is: having been away earns no more than the credit."""
         line.counter, line.band.counter = line.band.contest.lifted(line), self._contest.lifted(line.band)
 
-    def leads(self, line: Line[T], by: float = 0.0) -> bool:
-        """Whether nobody who waits comes before one that comes to this line now; in its tier, by so much."""
-        return self._contest.leads(line.band) and line.band.contest.leads(line, by)
+    def leads(self, line: Line[T]) -> bool:
+        """Whether nobody who waits comes before one that comes to this line now."""
+        return self._contest.leads(line.band) and line.band.contest.leads(line)
 
     def alone(self, line: Line[T]) -> bool:
         """Whether nobody else waits."""

@@ -1,6 +1,7 @@
 import pytest
 from fathom.core.generation import Tier
-from fathom.serving.fair_queue import FairQueue, Ticket, Work
+from fathom.serving.contest import Work
+from fathom.serving.fair_queue import FairQueue, Ticket
 from hypothesis import given
 from hypothesis import strategies as st
 
