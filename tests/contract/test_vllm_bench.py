@@ -27,4 +27,4 @@ async def test_it_sees_every_token_when_it_comes(server: Server, backend: str, p
     assert seen.success, seen.error
     assert seen.output_tokens == TOKENS
     assert 0 < seen.ttft < seen.latency / 2
-    assert len(seen.itl) >= TOKENS - 2  # a token may be half a character
+    assert len(seen.itl) >= TOKENS // 2  # blanks and halves of characters come with the next token
