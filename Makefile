@@ -4,7 +4,7 @@ INSTALL := sh requirements/install.sh $(if $(DEVICE),--device $(DEVICE))
 DOCKER ?= docker
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test faults check format lock clean docker-cpu docker-cuda
+.PHONY: help install serve test faults bench check format lock clean docker-cpu docker-cuda
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: ## every test (ARGS="-k reasoning")
 faults: ## break a real server in every known way, about 20 minutes (ARGS="--kills 30")
 	@$(INSTALL) --tests
 	@exec $(BIN)/python -m pytest tests/faults tests/engine/test_starts.py --kills 20 $(ARGS)
+
+bench: ## against vLLM's own server, about half an hour (ARGS="--rounds 1 --only fathom --only vllm")
+	@$(INSTALL) --tests
+	@exec $(BIN)/python -m tests.bench.compare $(ARGS)
 
 check: ## format, lint, types, layers and unit tests
 	@$(INSTALL) --tests

@@ -22,7 +22,7 @@ from pydantic_settings import (
 from fathom.core.errors import StartupError
 
 API_KEY = "FATHOM_API_KEY"
-"""No setting, though it looks like one: the key that `fathom chat` sends."""
+"""No setting, though it looks like one: the key that `fathom chat` and `fathom bench` send."""
 
 
 class _Group(BaseModel):
@@ -69,7 +69,9 @@ class ModelSettings(_Group):
 
 
 class EngineSettings(_Group):
-    dtype: str = Field("auto", description="Type of the weights: auto, bfloat16, float16 or float32.")
+    dtype: str = Field(
+        "auto", description="Type of the weights: auto, bfloat16, float16, float32; int8 for the embedded model."
+    )
     quantization: str | None = Field(None, description="vLLM's quantization method. None: what the checkpoint says.")
     max_model_len: int | None = Field(
         None, ge=16, description="Context length in tokens. None: the model's own, or what memory allows."
@@ -88,8 +90,16 @@ class EngineSettings(_Group):
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Share of GPU memory that the engine takes.")
     tensor_parallel_size: int = Field(1, ge=1, description="GPUs (or CPU groups) that share each layer.")
     pipeline_parallel_size: int = Field(1, ge=1, description="Groups of GPUs that share the layers in turn.")
-    speculative: dict[str, Any] | None = Field(
-        None, description="vLLM's speculative_config, for example {method = 'ngram', num_speculative_tokens = 3}."
+    speculative: Literal["ngram", "mtp", "draft"] | dict[str, Any] | None = Field(
+        None,
+        description="Guess tokens ahead: ngram (from the text so far), mtp (the model's own heads), draft (by "
+        "`draft_model`), or vLLM's speculative_config.",
+    )
+    speculative_tokens: int | None = Field(
+        None, ge=1, le=16, description="Tokens guessed at a time. None: ngram 4, draft 3, mtp as many as it has heads."
+    )
+    draft_model: str | None = Field(
+        None, description="Small model that guesses, with `speculative` draft: any that could be served."
     )
     lora: dict[str, str] = Field(default_factory=dict, description="LoRA adapters to serve: name -> folder.")
     seed: int = Field(0, ge=0, description="Seed of the engine's random numbers.")
@@ -100,6 +110,9 @@ class EngineSettings(_Group):
     )
     threads: str = Field("auto", description="CPU cores of the engine, as in '0-7'. auto: every core of this process.")
     preload: bool = Field(True, description="On CPU, preload tcmalloc and Intel's OpenMP into the engine if present.")
+    nursery: Literal["auto", "on", "off"] = Field(
+        "auto", description="Fork engines from a process that has imported vLLM. auto: on CPU; untried with a GPU."
+    )
     hang_timeout: float | None = Field(
         None,
         gt=0,

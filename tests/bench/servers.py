@@ -1,11 +1,14 @@
-"""The servers that are compared, on the same model, one at a time: Fathom, Fathom without fairness, vLLM's own."""
+"""Running the servers that are compared, one at a time, on the same model: Fathom, and vLLM's own with the settings
+that Fathom chooses. peers.py has vLLM's with its own."""
 
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,6 +19,16 @@ from tests.running import free_port, until
 
 MODEL = default_home() / "models" / "embedded" / "smollm2-135m"
 _KV_BYTES = 1 << 30
+_SECONDS_TO_START = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """pid: of the process that listens, which is the one that was started. ready: seconds from its start to ready."""
+
+    url: str
+    pid: int
+    ready: float
 
 
 @contextmanager
@@ -31,8 +44,8 @@ def fathom(seqs: int, **settings: object) -> Iterator[str]:
             **settings,
         }
         command = [sys.executable, "-m", "tests.bench.tenants", str(port)]
-        with _running([*command, *(f"{name}={value}" for name, value in given.items())], {}, port, "/readyz") as url:
-            yield url
+        with running([*command, *(f"{name}={value}" for name, value in given.items())], {}, port, "/readyz") as server:
+            yield server.url
 
 
 @contextmanager
@@ -43,14 +56,16 @@ def vllm(seqs: int) -> Iterator[str]:
     command += ["--max-num-seqs", str(seqs), "--kv-cache-memory-bytes", str(_KV_BYTES), "--enforce-eager"]
     command += ["--disable-uvicorn-access-log"]
     chosen = {choice.name: choice.value for choice in machine.choose(EngineSettings())}
-    with _running(command, {**chosen, "VLLM_LOGGING_LEVEL": "ERROR"}, port, "/health") as url:
-        yield url
+    with running(command, {**chosen, "VLLM_LOGGING_LEVEL": "ERROR"}, port, "/health") as server:
+        yield server.url
 
 
 @contextmanager
-def _running(command: list[str], environment: dict[str, str], port: int, ready: str) -> Iterator[str]:
+def running(command: Sequence[str], environment: Mapping[str, str], port: int, ready: str) -> Iterator[Running]:
+    """Once it answers 200 at the path `ready`. Fails with the end of its log if it ends before."""
     url = f"http://127.0.0.1:{port}"
     with tempfile.NamedTemporaryFile() as log:
+        began = time.monotonic()
         process = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environment}, cwd=Path.cwd()
         )
@@ -63,8 +78,8 @@ def _running(command: list[str], environment: dict[str, str], port: int, ready: 
                 return False
 
         try:
-            until(is_ready, f"{command[2]} is ready", 280)
-            yield url
+            until(is_ready, f"{command[2]} is ready", _SECONDS_TO_START)
+            yield Running(url, process.pid, time.monotonic() - began)
         finally:
             process.terminate()
             try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM, PreTrainedTokenizerFast
 
 from tests.running import start_server
@@ -19,7 +20,8 @@ TOKENS = 12
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights in a tiny model with the real head sizes, which vLLM's MLA kernels are made for."""
+    """Random weights in a tiny model with the real head sizes, which vLLM's MLA kernels are made for; and a head for
+    multi-token prediction, which Transformers leaves alone."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("deepseek") / "tiny-deepseek-v3"
     tokenizer = small_tokenizer()
@@ -51,8 +53,22 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     DeepseekV3ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     written = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(written | {"topk_method": "noaux_tc", "scoring_func": "sigmoid"}))
+    added = {"topk_method": "noaux_tc", "scoring_func": "sigmoid", "num_nextn_predict_layers": 1}
+    (folder / "config.json").write_text(json.dumps(written | added))
+    add_head(folder / "model.safetensors")
     return folder
+
+
+def add_head(file: Path) -> None:
+    """As DeepSeek-V3's own checkpoint has it: one layer more, which reads the last hidden state and the next token."""
+    weights, last, head = load_file(file), "model.layers.1.", "model.layers.2."
+    weights |= {head + name.removeprefix(last): each for name, each in weights.items() if name.startswith(last)}
+    hidden = weights["model.norm.weight"].shape[0]
+    weights |= {head + name + ".weight": torch.ones(hidden) for name in ("enorm", "hnorm", "shared_head.norm")}
+    weights[head + "eh_proj.weight"] = torch.randn(hidden, 2 * hidden) * 0.2
+    weights[head + "embed_tokens.weight"] = weights["model.embed_tokens.weight"].clone()
+    weights[head + "shared_head.head.weight"] = weights["lm_head.weight"].clone()
+    save_file({name: each.contiguous().clone() for name, each in weights.items()}, file, {"format": "pt"})
 
 
 def greedy(checkpoint: Path) -> str:
@@ -67,8 +83,10 @@ def greedy(checkpoint: Path) -> str:
     return text.rstrip("\ufffd")  # the bytes of a character that the limit has cut; a stream does not send them
 
 
-def test_its_greedy_answer_is_that_of_transformers(checkpoint: Path, tmp_path: Path):
-    server = start_server(tmp_path / "log", str(checkpoint), "--kv-cache-memory", "0.25", "--dtype", "float32")
+@pytest.mark.parametrize("guessing", [[], ["--speculative", "mtp"]], ids=["alone", "with its own guesses"])
+def test_its_greedy_answer_is_that_of_transformers(checkpoint: Path, tmp_path: Path, guessing: list[str]):
+    options = ["--kv-cache-memory", "0.25", "--dtype", "float32", *guessing]
+    server = start_server(tmp_path / "log", str(checkpoint), *options)
     try:
         server.wait_ready()
         body = server.chat(QUESTION, max_tokens=TOKENS, ignore_eos=True)
@@ -76,5 +94,7 @@ def test_its_greedy_answer_is_that_of_transformers(checkpoint: Path, tmp_path: P
         assert body["usage"]["completion_tokens"] == TOKENS
         assert "profile plain" in server.log.read_text()
         assert body["choices"][0]["message"]["content"] == greedy(checkpoint)
+        drafted = "vllm:spec_decode_num_draft_tokens_total" in server.client.get("/metrics").text
+        assert drafted == bool(guessing)
     finally:
         server.stop()

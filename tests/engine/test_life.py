@@ -5,7 +5,7 @@ import time
 import httpx
 import psutil
 
-from tests.running import gone, start_server, until
+from tests.running import Server, gone, start_server, until
 
 
 def alive(client: httpx.Client) -> bool:
@@ -57,3 +57,28 @@ def test_no_engine_outlives_a_server_that_was_killed(tmp_path):
     assert len(children) >= 2
     server.kill()
     until(lambda: gone(children), "the engine ends too", 20)
+
+
+def process(server: Server, name: str) -> psutil.Process:
+    [found] = [each for each in psutil.Process(server.process.pid).children(True) if name in " ".join(each.cmdline())]
+    return found
+
+
+def test_the_nursery_dies_and_engines_come_from_another(tmp_path):
+    server = start_server(tmp_path / "log", "--kv-cache-memory", "0.5", "--max-model-len", "2048")
+    try:
+        server.wait_ready()
+        answer = server.chat("hi", max_tokens=8)["choices"]
+        nursery, engine = process(server, "fathom nursery"), process(server, "EngineCore")
+        assert engine.ppid() == nursery.pid
+        nursery.kill()
+        until(lambda: server.client.get("/readyz").status_code == 503, "it is noticed")
+        server.wait_ready()
+        assert process(server, "EngineCore").ppid() == process(server, "fathom nursery").pid != nursery.pid
+        assert server.chat("hi", max_tokens=8)["choices"] == answer
+        assert gone([engine])
+    finally:
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        assert server.stop() == 0
+    until(lambda: gone(children), "no child is left")
+    assert "Traceback" not in server.log.read_text()

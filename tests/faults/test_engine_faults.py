@@ -188,7 +188,7 @@ def test_a_request_that_is_in_the_engine_at_two_crashes_fails_and_later_ones_go_
     victim: Server, expected: Expected, chance: random.Random, card: Scorecard
 ) -> None:
     before = Metrics(victim.client)
-    first, later = chance.sample(KILLS, 2)
+    first, later = chance.choices(KILLS, k=2)
     poison = begin(victim)
     outage = Outage(victim, first)
     outage.until_over()

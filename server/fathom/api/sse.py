@@ -43,26 +43,11 @@ async def stream(
     if first is None:
         await frames.aclose()
         return Response(status_code=499)
-    return EventStream(_body(first, frames, on_error), {**_HEADERS, **headers}, settings, sign_of_life)
+    return EventStream(first, frames, on_error, {**_HEADERS, **headers}, settings, sign_of_life)
 
 
 async def _first(frames: AsyncGenerator[bytes]) -> bytes:
     return await anext(frames)
-
-
-async def _body(
-    first: bytes, frames: AsyncGenerator[bytes], on_error: Callable[[ServiceError], bytes]
-) -> AsyncGenerator[bytes]:
-    async with aclosing(frames):
-        yield first
-        try:
-            async for frame in frames:
-                yield frame
-        except ServiceError as error:
-            yield on_error(error)  # and nothing behind it: a stream that failed never looks complete
-        except Exception:  # a bug of ours: the client still learns that this is no whole stream, and the log has it
-            yield on_error(errors.SURPRISE)
-            raise
 
 
 def queued(event: Queued) -> bytes:
@@ -72,7 +57,7 @@ def queued(event: Queued) -> bytes:
 
 
 class EventStream(Response):
-    """Writes a body of events until it ends or the client goes. Nothing is done per frame but sending it.
+    """Writes frames until they end or the client goes. Nothing is done per frame but sending it.
 
     uvicorn takes 64 KiB that the client has not read, then `send` waits: no more than that lies here for a slow reader.
     """
@@ -80,12 +65,18 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, body: AsyncGenerator[bytes], headers: dict[str, str], settings: HttpSettings, sign_of_life: bytes
+        self,
+        first: bytes,
+        frames: AsyncGenerator[bytes],
+        on_error: Callable[[ServiceError], bytes],
+        headers: dict[str, str],
+        settings: HttpSettings,
+        sign_of_life: bytes,
     ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers(headers)
-        self._body, self._sign_of_life = body, sign_of_life
+        self._first, self._frames, self._on_error, self._sign_of_life = first, frames, on_error, sign_of_life
         self._keep_alive, self._write_timeout = settings.keep_alive, settings.write_timeout
         self._sending, self._since = False, time.monotonic()
 
@@ -102,9 +93,16 @@ class EventStream(Response):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _write(self, send: Send) -> None:
-        async with aclosing(self._body) as body:
-            async for frame in body:
-                await self._send(send, frame)
+        async with aclosing(self._frames) as frames:
+            await self._send(send, self._first)
+            try:
+                async for frame in frames:
+                    await self._send(send, frame)
+            except ServiceError as error:
+                await self._send(send, self._on_error(error))  # the last word: what failed never looks complete
+            except Exception:  # a bug of ours: the client still learns that this is no whole stream; the log has it
+                await self._send(send, self._on_error(errors.SURPRISE))
+                raise
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, send: Send, frame: bytes) -> None:

@@ -5,13 +5,16 @@ from collections.abc import Callable
 
 import typer
 
+from fathom.cli.bench import bench
 from fathom.cli.chat import chat
 from fathom.cli.complain import complain
 from fathom.cli.db import db
 from fathom.cli.keys import keys
 from fathom.cli.migrate import migrate
 from fathom.cli.models import models
+from fathom.cli.plan import plan
 from fathom.cli.pull import pull
+from fathom.cli.quantize import quantize
 from fathom.cli.serve import serve
 from fathom.cli.version import version
 from fathom.core.errors import StartupError
@@ -24,7 +27,7 @@ _cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-COMMANDS: tuple[Callable[..., None], ...] = (serve, chat, pull, models, migrate, version)
+COMMANDS: tuple[Callable[..., None], ...] = (serve, chat, bench, plan, pull, quantize, models, migrate, version)
 GROUPS: tuple[typer.Typer, ...] = (keys, db)
 for command in COMMANDS:
     _cli.command()(command)

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fathom.cli.chat_client import ChatClient, ChatFailed, Startup
+from fathom.cli.chat_client import ChatClient, Startup
 from fathom.cli.chat_screen import Screen
+from fathom.cli.wire import NoAnswer
 from fathom.core.errors import StartupError
 
 HOST, PORT = "127.0.0.1", 8000
@@ -89,7 +90,7 @@ def listens(host: str, port: int) -> bool:
 def _startup(client: ChatClient, server: OwnServer | None) -> Startup | None:
     try:
         return client.startup()
-    except ChatFailed as error:
+    except NoAnswer as error:
         if server is None:
             raise StartupError(f"{error}; is the server running, and is --url right?") from None
         server.check()

@@ -8,9 +8,10 @@ import httpx
 
 from fathom import settings
 from fathom.cli import chat_server
-from fathom.cli.chat_client import ChatClient, ChatFailed
+from fathom.cli.chat_client import ChatClient
 from fathom.cli.chat_screen import AnswerView, Screen
 from fathom.cli.chat_server import OwnServer
+from fathom.cli.wire import NoAnswer
 from fathom.core.errors import StartupError
 
 with suppress(ImportError):
@@ -91,7 +92,7 @@ class Session:
             with closing(self._client.answer(self._body | {"messages": self._opening + asked})) as pieces:
                 for piece in pieces:
                     view.show(piece)
-        except ChatFailed as error:
+        except NoAnswer as error:
             self._failed = True
             view.end_line()
             self._screen.error(str(error))
@@ -118,7 +119,7 @@ def _client(server: OwnServer | None, url: str | None, api_key: str | None) -> C
 def _pick(client: ChatClient, model: str | None) -> str:
     try:
         served = client.models()
-    except ChatFailed as error:
+    except NoAnswer as error:
         raise StartupError(f"{error}; name another server with --url") from None
     if model is None and served:
         return served[0]

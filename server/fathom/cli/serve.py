@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from fathom.cli.given import Config, Set, assigned, part
+from fathom.engine import environment
 from fathom.settings import Settings, load
 
 _PARAMETERS = {
@@ -24,6 +25,8 @@ _PARAMETERS = {
     "tensor_parallel_size": "engine.tensor_parallel_size",
     "pipeline_parallel_size": "engine.pipeline_parallel_size",
     "compile": "engine.compile",
+    "speculative": "engine.speculative",
+    "draft_model": "engine.draft_model",
     "seed": "engine.seed",
     "thinking_budget": "reasoning.default_budget",
     "log_format": "telemetry.log_format",
@@ -49,6 +52,8 @@ def serve(
     tensor_parallel_size: Annotated[int | None, typer.Option(help="GPUs that share each layer (1).")] = None,
     pipeline_parallel_size: Annotated[int | None, typer.Option(help="GPU groups that share the layers (1).")] = None,
     compile: Annotated[str | None, typer.Option(help="torch.compile: auto, on or off (auto).")] = None,
+    speculative: Annotated[str | None, typer.Option(help="Guess tokens ahead: ngram, mtp or draft (off).")] = None,
+    draft_model: Annotated[str | None, typer.Option(help="The small model that guesses, for draft.")] = None,
     lora: Annotated[list[str] | None, typer.Option(help="LoRA adapter, as NAME=FOLDER. Repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the engine's random numbers (0).")] = None,
     thinking_budget: Annotated[int | None, typer.Option(help="Default thinking budget in tokens.")] = None,
@@ -59,6 +64,7 @@ def serve(
 ) -> None:
     """Serve MODEL (by default a small model that comes with Fathom) over the OpenAI API."""
     settings = _settings(context.params)
+    environment.set_up(settings)  # vLLM is imported in the nursery, while the rest of this is imported here
     from fathom.cli import server  # brings FastAPI; the other commands start without it
 
     listening = server.listen(settings.http)

@@ -11,11 +11,12 @@ from fathom.core.tenant import EVERYONE, Tenant
 
 
 class Phase(StrEnum):
-    """Where an engine is. The first seven come in this order (one that is not needed is left out)."""
+    """Where an engine is. The first eight come in this order (one that is not needed is left out)."""
 
     STARTING = "starting"
     DOWNLOADING = "downloading"
     CONVERTING = "converting"
+    QUANTIZING = "quantizing"
     IMPORTING = "importing"
     LOADING = "loading weights"
     WARMING = "warming up"

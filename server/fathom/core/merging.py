@@ -21,16 +21,16 @@ class _Ended:
     error: Exception | None
 
 
-async def merge(streams: Sequence[AsyncGenerator[Item]]) -> AsyncGenerator[Item]:
-    """Items of all `streams` as they come; ends when all have ended.
+def merge(streams: Sequence[AsyncGenerator[Item]]) -> AsyncGenerator[Item]:
+    """Items of all `streams` as they come; ends when all have ended. One is handed on as it is: every generator that an
+    item passes costs.
 
     The first failure is raised, and closes the others, as does a consumer that leaves.
     """
-    if len(streams) == 1:
-        async with aclosing(streams[0]) as only:
-            async for item in only:
-                yield item
-        return
+    return streams[0] if len(streams) == 1 else _merged(streams)
+
+
+async def _merged(streams: Sequence[AsyncGenerator[Item]]) -> AsyncGenerator[Item]:
     queue: asyncio.Queue[_Came[Item] | _Ended] = asyncio.Queue(_AHEAD)
     tasks = [asyncio.create_task(_pour(stream, queue)) for stream in streams]
     running = len(tasks)

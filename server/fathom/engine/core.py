@@ -24,6 +24,7 @@ CRASHED_AGAIN = EngineCrashed(
 
 _MOST_WARM_UP = 600.0  # seconds; on a GPU it may compile
 _SECONDS_TO_END = 10.0
+_UNKNOWN_STATUS = 255  # multiprocessing's, where the fork server is not there to tell
 _ONE_LOOK = 1.0  # most seconds that one look may count: more, and it was this process that stood still
 
 
@@ -150,6 +151,8 @@ class Core:
         status = next((each.exitcode for each in _mains(self.llm) if each.exitcode), None)
         if status is None:
             return "EngineCore reported an error, or gave up its requests"
+        if status == _UNKNOWN_STATUS:
+            return "the nursery was lost, which tells of EngineCore's end"
         return f"EngineCore was ended by {signal.Signals(-status).name}" if status < 0 else f"EngineCore exit {status}"
 
 

@@ -1,12 +1,11 @@
 """From settings to a loaded engine: every blocking step of a start, in order."""
 
 import logging as stdlib_logging
-import os
 import re
 import threading
 import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +13,16 @@ import structlog
 
 from fathom.core.engine import ModelCard, Phase, Progress
 from fathom.core.errors import StartupError
-from fathom.engine import machine
+from fathom.engine import choices, decided, environment, machine, nursery, speculation
+from fathom.engine.machine import Choice
 from fathom.models import profiles
 from fathom.models.facts import ModelFacts
-from fathom.models.fetch import PreparedModel, prepare
-from fathom.models.memory import plan_memory
+from fathom.models.fetch import PreparedModel, in_int8, prepare
+from fathom.models.memory import available_memory, plan_memory
 from fathom.models.profiles import Profile
+from fathom.models.schemes import INT8, by_format
+from fathom.models.source import Embedded, parse
 from fathom.settings import ReasoningSettings, Settings
-from fathom.telemetry.logging import engine_log_config
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -44,37 +45,40 @@ class Loaded:
 
 def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loaded:
     """Blocking: seconds to minutes. `cancel` ends a download or a conversion. Raises StartupError."""
-    prepared = prepare(
-        settings.model.model,
-        settings.home,
-        progress,
-        cancel=cancel,
-        trust_remote_code=settings.model.trust_remote_code,
-    )
+    chosen, engine_log = environment.set_up(settings)
+    device = machine.device()
+    prepared = _prepare(settings, device, progress, cancel)
+    dtype, settings = _decide(settings, prepared.facts, device)
     profile = _profile(settings, prepared.facts)
     _check_adapters(settings.engine.lora)
-    device = machine.device()
-    plan = plan_memory(prepared.facts, settings.engine, device)
+    guessing = speculation.prepare(settings, prepared, progress, cancel)
+    plan = plan_memory(guessing.facts, settings.engine, device)
     progress(Phase.IMPORTING, None)
-    config, engine_log = engine_log_config(settings.home / "logs", _log_name(settings), settings.telemetry)
-    os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(config)
-    for choice in machine.choose(settings.engine):
-        os.environ[choice.name] = choice.value
-        log.info("engine choice", name=choice.name, value=choice.value, why=choice.why)
+    for choice in [*chosen, *choices.engine(settings.engine, guessing.facts, plan, device, dtype)]:
+        log.info("engine choice", **asdict(choice))
     machine.load_libnuma()
     stdlib_logging.getLogger("vllm").setLevel(stdlib_logging.WARNING)  # until vLLM reads its config
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        from vllm.envs import enable_envs_cache
+        from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM  # seconds, and it reads the environment
 
         from fathom.engine.core import Core
         from fathom.engine.options import engine_args
 
-    args = engine_args(prepared, profile, settings.model, settings.engine, plan, device)
+        if nursery.wanted(settings.engine, device):
+            nursery.take_engines()
+
+    args = engine_args(prepared, profile, settings.model, settings.engine, plan, device, guessing.config)
 
     def launch(steps: "Steps") -> "AsyncLLM":
         try:
-            return AsyncLLM.from_engine_args(args, stat_loggers=[lambda _config, _index=0: steps])
+            return AsyncLLM.from_engine_args(
+                args,
+                usage_context=UsageContext.OPENAI_API_SERVER,  # batch limits by the GPU, as for vLLM's own server
+                stat_loggers=[lambda _config, _index=0: steps],
+            )
         except Exception as error:  # noqa: BLE001 - vLLM raises whatever it meets; one line says it, the log has it all
             raise StartupError(
                 f"the engine did not start: {_root_cause(engine_log, error)} (all of it: {engine_log})"
@@ -82,8 +86,38 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
 
     progress(Phase.LOADING, None)
     core = Core(launch, engine_log, settings.engine.hang_timeout or _hang_timeout(prepared.facts, device))
+    enable_envs_cache()  # vLLM looks at some of its variables with every token; its own processes do this, too
     profile = replace(profile, fim=profiles.fill_tokens(core.llm.get_tokenizer().get_vocab()))
     return Loaded(core, profile, _card(settings, prepared, profile, core.llm, device))
+
+
+def _prepare(settings: Settings, device: str, progress: Progress, cancel: threading.Event) -> PreparedModel:
+    """The embedded model in INT8 where that was chosen. What Fathom chose by itself stops no start."""
+    name, trust = settings.model.model, settings.model.trust_remote_code
+    embedded = isinstance(parse(name), Embedded)
+    if not embedded:
+        decided.refuse_int8(settings.engine, str(name))
+    prepared = prepare(name, settings.home, progress, cancel=cancel, trust_remote_code=trust)
+    if not embedded:
+        return prepared
+    choice = decided.embedded_weights(settings.engine, device, machine.cpu_flags())
+    log.info("engine choice", name=choice.name, value=choice.value, why=choice.why)
+    if choice.value != INT8.name:
+        return prepared
+    try:
+        return in_int8(prepared, settings.home, progress, cancel)
+    except StartupError as error:
+        if cancel.is_set() or settings.engine.dtype == INT8.name:
+            raise
+        log.warning("no int8", reason=str(error), instead="the original is served")
+        return prepared
+
+
+def _decide(settings: Settings, facts: ModelFacts, device: str) -> tuple[Choice, Settings]:
+    """What the model computes in, and the settings with it."""
+    engine = decided.for_vllm(settings.engine)
+    dtype = decided.computed_in(engine, facts, device, machine.cpu_flags(), available_memory())
+    return dtype, settings.model_copy(update={"engine": decided.settled(engine, dtype)})
 
 
 def _hang_timeout(facts: ModelFacts, device: str) -> float:
@@ -96,11 +130,6 @@ def _check_adapters(lora: dict[str, str]) -> None:
     for name, folder in lora.items():
         if not (Path(folder) / "adapter_config.json").is_file():
             raise StartupError(f"LoRA adapter {name!r}: {folder} is no adapter, it holds no adapter_config.json")
-
-
-def _log_name(settings: Settings) -> str:
-    """Servers that share a FATHOM_HOME have different ports."""
-    return f"engine-{settings.http.port or os.getpid()}"
 
 
 def _profile(settings: Settings, facts: ModelFacts) -> Profile:
@@ -131,7 +160,7 @@ def _card(settings: Settings, prepared: PreparedModel, profile: Profile, llm: "A
         source=prepared.source,
         profile=profile.name,
         device=f"cpu ({machine.cpu_model()})" if device == "cpu" else device,
-        dtype=str(model.dtype).removeprefix("torch."),
+        dtype=_dtype(prepared.facts, str(model.dtype).removeprefix("torch.")),
         context_length=model.max_model_len,
         kv_cache_tokens=cached,
         created=int(time.time()),
@@ -141,6 +170,12 @@ def _card(settings: Settings, prepared: PreparedModel, profile: Profile, llm: "A
         fills=profile.fim is not None,
         sampling={name: value for name, value in sampling.items() if name != "max_tokens"},
     )
+
+
+def _dtype(facts: ModelFacts, computed: str) -> str:
+    """`computed`: the type that activations have between the layers."""
+    quantized = by_format(facts.config.get("quantization_config"))
+    return f"{quantized} ({computed} model)" if quantized else computed
 
 
 def _root_cause(engine_log: Path, error: Exception) -> str:

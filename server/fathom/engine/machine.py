@@ -36,22 +36,35 @@ def device() -> str:
 
 def cpu_model() -> str:
     """The processor's name and its widest useful instruction set."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = set(facts.get("flags", "").split())
+    facts = _cpu_facts()
+    flags = cpu_flags()
     known = {"amx_tile": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
     widest = next((name for flag, name in known.items() if flag in flags), "no AVX2")
     return f"{facts.get('model name', 'CPU')}, {widest}"
 
 
-def choose(settings: EngineSettings) -> list[Choice]:
-    """The environment that vLLM and its children should see. Nothing that the user has set is overridden."""
+def cpu_flags() -> frozenset[str]:
+    """What the processor can do, as Linux names it."""
+    return frozenset(_cpu_facts().get("flags", "").split())
+
+
+def _cpu_facts() -> dict[str, str]:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def choose(settings: EngineSettings, on: str | None = None) -> list[Choice]:
+    """The environment that vLLM and its children should see. Nothing that the user has set is overridden.
+
+    on: the device, where it is not that of the installed vLLM.
+    """
     choices = [
         Choice("VLLM_NO_USAGE_STATS", "1", "nothing leaves this machine"),
         Choice("PYTHONWARNINGS", "ignore", "the engine's libraries warn their own developers"),
         Choice("TORCH_CPP_LOG_LEVEL", "ERROR", "the same, in C++"),
+        Choice("OPENBLAS_NUM_THREADS", "1", "NumPy would start a thread for each core, and computes nothing here"),
     ]
-    if device() == "cpu":
+    if (on or device()) == "cpu":
         choices += [_threads(settings), *_preload(settings), _compile_cache()]
     return [choice for choice in choices if choice.name not in os.environ or choice.name == "LD_PRELOAD"]
 

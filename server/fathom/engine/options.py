@@ -7,6 +7,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 
 from fathom.core.batch import engine_places
 from fathom.core.errors import StartupError
+from fathom.engine.in_process import InProcessExecutor
 from fathom.models.fetch import PreparedModel
 from fathom.models.memory import CPU_MAX_NUM_SEQS, MemoryPlan
 from fathom.models.profiles import Profile
@@ -20,9 +21,11 @@ def engine_args(
     settings: EngineSettings,
     plan: MemoryPlan,
     device: str,
+    speculative: dict[str, Any] | None = None,
 ) -> AsyncEngineArgs:
     """Raises StartupError for a name in `engine.args` that AsyncEngineArgs does not have."""
     fields = _named(settings, plan, device) | {
+        "speculative_config": speculative,
         "model": str(prepared.path),
         "served_model_name": model.served_name or prepared.id,
         "trust_remote_code": model.trust_remote_code,
@@ -30,6 +33,7 @@ def engine_args(
         "structured_outputs_config": {"backend": "xgrammar"},  # "auto" may take another, with other rules than we check
         "compilation_config": _compilation_config(prepared, device),
         "attention_backend": _attention_backend(prepared, settings, device),
+        "distributed_executor_backend": _executor(settings, device),
         "use_tqdm_on_load": False,
         "enable_log_requests": False,
     }
@@ -52,7 +56,6 @@ def _named(settings: EngineSettings, plan: MemoryPlan, device: str) -> dict[str,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
         "tensor_parallel_size": settings.tensor_parallel_size,
         "pipeline_parallel_size": settings.pipeline_parallel_size,
-        "speculative_config": settings.speculative,
         "enable_lora": bool(settings.lora),
         "max_loras": len(settings.lora) or None,
         "seed": settings.seed,
@@ -86,6 +89,14 @@ def _attention_backend(prepared: PreparedModel, settings: EngineSettings, device
     float32, which those kernels do not know."""
     unknown = device == "cpu" and prepared.facts.latent_attention and settings.dtype == "float32"
     return "CPU_MLA" if unknown else None
+
+
+def _executor(settings: EngineSettings, device: str) -> type[InProcessExecutor] | None:
+    """On a CPU, one worker needs no process of its own, unless there are several engines: docs/adr/0020."""
+    several = (
+        settings.tensor_parallel_size * settings.pipeline_parallel_size > 1 or "data_parallel_size" in settings.args
+    )
+    return InProcessExecutor if device == "cpu" and not several else None
 
 
 def _check(args: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """One request while it is in the engine, and in the engine that comes after a crash: its outputs, and how it ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 
 from vllm import SamplingParams
@@ -106,15 +106,11 @@ class Run:
                 self._produced += output.outputs[0].token_ids
                 yield output
 
-    async def read(self, reader: TurnReader) -> AsyncGenerator[Event]:
-        """The outputs through a reader, until their end or a stop string."""
-        async for output in self.outputs():
-            completion = output.outputs[0]
-            ended = self._note(completion.finish_reason)
-            for event in reader.read(completion.token_ids, completion.logprobs, ended=ended):
-                yield event
-            if reader.stopped:
-                return
+    def read(self, reader: TurnReader, output: RequestOutput) -> Iterator[Event]:
+        """One of the outputs through a reader; the last one that counts, if that has stopped."""
+        completion = output.outputs[0]
+        ended = self._note(completion.finish_reason)
+        return reader.read(completion.token_ids, completion.logprobs, ended=ended)
 
     async def _go_on(self) -> None:
         self.crashes += 1

@@ -103,18 +103,20 @@ class Turns:
     ) -> Embedding:
         raise makes_no_embeddings(self.card.id)
 
-    async def _choice(self, request: GenerationRequest, plan: Plan, at: int, run: Run) -> AsyncGenerator[Event]:
-        """One choice from its first token to Finished."""
-        async with aclosing(self._legs(request, plan, plan.readers[at], at, run)) as events:
-            async for event in events:
-                yield event if at == 0 or isinstance(event, Queued | Accepted | Echo) else replace(event, choice=at)
+    def _choice(self, request: GenerationRequest, plan: Plan, at: int, run: Run) -> AsyncGenerator[Event]:
+        """One choice from its first token to Finished. The first one's events are numbered as they are."""
+        events = self._legs(request, plan, plan.readers[at], at, run)
+        return _numbered(events, at) if at else events
 
     async def _legs(
         self, request: GenerationRequest, plan: Plan, reader: TurnReader, at: int, run: Run
     ) -> AsyncGenerator[Event]:
         if plan.limit:
-            async for event in run.read(reader):
-                yield event
+            async for output in run.outputs():
+                for event in run.read(reader, output):
+                    yield event
+                if reader.stopped:
+                    break
         reason, cached = run.reason if plan.limit else "length", run.cached_tokens
         lead = self._lead_to_answer(plan, reader) if reason == "stop" else []
         left = plan.limit - len(reader.ids) - len(lead)
@@ -124,8 +126,11 @@ class Turns:
             for event in reader.read(lead):
                 yield event
             async with self._second_leg(request, plan, reader, at, left) as run:
-                async for event in run.read(reader):
-                    yield event
+                async for output in run.outputs():
+                    for event in run.read(reader, output):
+                        yield event
+                    if reader.stopped:
+                        break
             reason = run.reason
         for event in reader.finish(reason, len(plan.prompt.ids), cached):
             yield event
@@ -195,3 +200,9 @@ class Turns:
         if plan.prompt.continues and not plan.prompt.thinking:  # an answer that was there already
             return []
         return self._planner.encode(reasoning.closing if reader.thinking else _PARAGRAPH)
+
+
+async def _numbered(events: AsyncGenerator[Event], choice: int) -> AsyncGenerator[Event]:
+    async with aclosing(events):
+        async for event in events:
+            yield event if isinstance(event, Queued | Accepted | Echo) else replace(event, choice=choice)

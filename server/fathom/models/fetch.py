@@ -1,13 +1,14 @@
 """From what the user typed to a folder that the engine can load."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fathom.core.engine import Progress
 from fathom.models import catalogue, disk, embedded, folder, gguf_file, hub
 from fathom.models.catalogue import Entry
 from fathom.models.facts import ModelFacts
+from fathom.models.schemes import INT8
 from fathom.models.source import Embedded, Folder, GgufFile, Hub, parse
 
 
@@ -53,12 +54,20 @@ def prepare(
     return PreparedModel(name, path, origin, facts, entry)
 
 
+def in_int8(model: PreparedModel, home: Path, progress: Progress, cancel: threading.Event) -> PreparedModel:
+    """The embedded model with weights in INT8, made the first time. Raises StartupError in one line."""
+    path = embedded.in_int8(home / "models" / "embedded", progress, cancel)
+    return replace(model, path=path, facts=folder.inspect(path))
+
+
 def stored(home: Path) -> dict[str, int]:
-    """What is on disk under `home`: model name (alias of the embedded one, hub id, GGUF name) -> bytes."""
+    """What is on disk under `home`: model name (alias of the embedded one, hub id, name of a folder) -> bytes."""
     models = home / "models"
     found = {
         catalogue.DEFAULT: models / "embedded" / catalogue.DEFAULT,
         **{path.name.removeprefix("models--").replace("--", "/"): path for path in models.glob("hub/models--*")},
         **{path.name: path for path in sorted(models.glob("gguf/[!.]*"))},
+        f"{catalogue.DEFAULT} (int8)": models / "embedded" / f"{catalogue.DEFAULT}-{INT8.name}",
+        **{f"quantized/{path.name}": path for path in sorted(models.glob("quantized/[!.]*"))},
     }
     return {name: disk.size(path) for name, path in found.items() if path.is_dir()}

@@ -24,19 +24,11 @@ def inspect(folder: Path, *, trust_remote_code: bool = False) -> ModelFacts:
     found = weights.read(folder)
     if not any(any(folder.glob(name)) for name in _TOKENIZERS):
         raise StartupError(f"{folder} has no tokenizer (tokenizer.json or tokenizer.model): copy it from the model.")
-    text = facts.text_config(config)
-    return ModelFacts(
-        architectures=tuple(config["architectures"]),
-        model_type=str(config.get("model_type") or ""),
-        dtype=str(_first(text, config, "dtype") or _first(text, config, "torch_dtype") or "bfloat16"),
-        weight_bytes=found.bytes,
-        weight_dtype=found.dtype,
-        context_length=_context_length(folder, config, text),
-        layers=facts.layers(text),
-        kv_values_per_token=facts.kv_values_per_token(text),
-        latent_attention=facts.latent_attention(text),
-        chat_template=chat_template(folder),
-        config=config,
+    return facts.from_config(
+        config,
+        found,
+        _context_length(folder, config, facts.text_config(config)),
+        chat_template(folder),
         sentence_encoder=_sentence_encoder(folder),
     )
 
@@ -104,10 +96,6 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise StartupError(f"cannot read {path}: {error}") from None
-
-
-def _first(text: Any, whole: Any, name: str) -> Any:
-    return text.get(name) or whole.get(name)
 
 
 def _refuse_custom_code(folder: Path, config: dict[str, Any]) -> None:

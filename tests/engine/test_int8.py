@@ -1,0 +1,28 @@
+"""The embedded model in INT8, forced, so that any CPU shows whether vLLM reads what `fathom quantize` writes."""
+
+from pathlib import Path
+
+from tests.running import start_server
+
+
+def test_the_embedded_model_answers_in_int8_under_its_own_name(tmp_path: Path):
+    server = start_server(tmp_path / "log", "--dtype", "int8", "--kv-cache-memory", "0.5", "--log-format", "json")
+    try:
+        server.wait_ready()
+        body = server.chat("What is the capital of France?", max_tokens=40, enable_thinking=False)
+        assert body["model"] == "smollm2-135m"
+        assert "Paris" in body["choices"][0]["message"]["content"]
+        log = server.log.read_text()
+        assert "int8 (bfloat16 model)" in log
+        assert '"name": "weights of the embedded model", "value": "int8", "why": "engine.dtype"' in log
+    finally:
+        server.stop()
+
+
+def test_int8_of_another_model_ends_the_start_with_the_way_to_it(tmp_path: Path):
+    server = start_server(tmp_path / "log", "qwen3-8b", "--dtype", "int8")
+    try:
+        assert server.process.wait(60) == 1
+        assert "fathom quantize qwen3-8b --scheme int8" in server.log.read_text()
+    finally:
+        server.kill()

@@ -1,0 +1,111 @@
+from dataclasses import replace
+
+from fathom.engine import choices, decided
+from fathom.models.facts import ModelFacts
+from fathom.models.memory import GIB, MemoryPlan
+from fathom.settings import EngineSettings
+
+MODEL = ModelFacts(
+    architectures=("LlamaForCausalLM",),
+    model_type="llama",
+    dtype="bfloat16",
+    weight_bytes=269_030_016,
+    weight_dtype="BF16",
+    context_length=8192,
+    layers=30,
+    kv_values_per_token=30 * 2 * 3 * 64,
+    latent_attention=False,
+    chat_template=None,
+    config={},
+)
+PLAN = MemoryPlan(MODEL.weight_bytes, 2 * GIB, 46_000, 8192)
+ON_GPU = MemoryPlan(MODEL.weight_bytes, None, None, None)
+
+
+def chosen(
+    device: str = "cpu",
+    plan: MemoryPlan = PLAN,
+    model: ModelFacts = MODEL,
+    gpu: tuple[str, int] | None = None,
+    **settings: object,
+) -> dict[str, tuple[str, str]]:
+    asked = EngineSettings.model_validate(settings)
+    dtype = decided.computed_in(asked, model, device, {"avx512f"}, 16 * GIB)
+    found = choices.every(asked, model, plan, device, dtype, gpu)
+    return {choice.name: (choice.value, choice.why) for choice in found}
+
+
+def test_what_the_process_and_what_the_engine_is_told_are_one_list() -> None:
+    names = chosen().keys()
+    assert {"VLLM_CPU_OMP_THREADS_BIND", "dtype", "max_model_len", "kv_cache_memory", "max_num_seqs"} <= names
+    assert {"max_num_batched_tokens", "kv_cache_dtype", "compile"} <= names
+
+
+def test_on_a_cpu_batches_are_small_and_nothing_is_compiled() -> None:
+    found = chosen()
+    assert found["max_num_seqs"] == (
+        "64",
+        "more on a CPU only wait for each other; the engine has 10 places more, to be fair",
+    )
+    assert found["max_num_batched_tokens"][0] == "2,048"
+    assert found["compile"] == ("off", "on a CPU it adds minutes to a start")
+    assert found["kv_cache_memory"] == ("2.0 GiB", "up to 50% of what the weights leave, as far as batches can use it")
+
+
+def test_what_the_user_says_is_named_as_the_reason() -> None:
+    found = chosen(
+        dtype="float32",
+        max_model_len=1024,
+        max_num_seqs=4,
+        max_num_batched_tokens=512,
+        kv_cache_memory=2.0,
+        kv_cache_dtype="fp8",
+        compile="on",
+    )
+    for name, value in {
+        "dtype": "float32",
+        "max_model_len": "1,024",
+        "max_num_seqs": "4",
+        "max_num_batched_tokens": "512",
+        "kv_cache_memory": "2.0 GiB",
+        "kv_cache_dtype": "fp8",
+        "compile": "on",
+    }.items():
+        assert found[name] == (value, f"engine.{name}")
+
+
+def test_a_float32_checkpoint_is_made_smaller() -> None:
+    assert chosen(model=replace(MODEL, dtype="float32"))["dtype"] == ("bfloat16", "half of the float32 of its config")
+
+
+def test_a_context_that_the_cache_limits_says_so() -> None:
+    shorter = replace(PLAN, max_model_len=4096)
+    assert chosen(plan=shorter)["max_model_len"] == ("4,096", "what the KV cache holds")
+
+
+def test_latent_attention_on_a_cpu_takes_another_kernel() -> None:
+    assert "rotary_embedding" in chosen(model=replace(MODEL, latent_attention=True))
+    assert "rotary_embedding" not in chosen(model=replace(MODEL, latent_attention=True), device="cuda", plan=ON_GPU)
+
+
+def test_on_a_gpu_batches_go_by_its_memory() -> None:
+    limits = {
+        ("NVIDIA B200", 179 * GIB): ("16,384", "1,024"),
+        ("NVIDIA H100 80GB HBM3", 79 * GIB): ("8,192", "1,024"),
+        ("NVIDIA A100-SXM4-80GB", 80 * GIB): ("2,048", "256"),
+        ("NVIDIA L4", 22 * GIB): ("2,048", "256"),
+    }
+    for gpu, (step, sequences) in limits.items():
+        found = chosen("cuda", ON_GPU, gpu=gpu)
+        assert (found["max_num_batched_tokens"][0], found["max_num_seqs"][0]) == (step, sequences)
+
+
+def test_of_a_gpu_that_is_not_known_yet_the_limits_are_vllms() -> None:
+    found = chosen("cuda", ON_GPU)
+    assert found["max_num_batched_tokens"][0] == found["max_num_seqs"][0] == "vLLM's"
+    assert found["kv_cache_memory"] == (
+        "what is left",
+        "of 90% of a GPU's memory, after weights and a trial run of vLLM's",
+    )
+    assert found["compile"][0] == "on"
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in found
