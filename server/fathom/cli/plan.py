@@ -8,8 +8,8 @@ import typer
 from fathom.cli import plan_view
 from fathom.cli.given import Config, Set, assigned
 from fathom.cli.plan_hardware import Described, hardware
-from fathom.core.errors import StartupError
 from fathom.engine import choices, decided, machine
+from fathom.models import schemes
 from fathom.models.outline import outline
 from fathom.models.planning import Wanted, forecast
 from fathom.settings import Settings, load
@@ -52,23 +52,18 @@ def plan(
 
 def _report(model: str | None, settings: Settings, scheme: str | None, described: Described, as_json: bool) -> bool:
     """Print it. Returns whether it fits."""
-    if scheme not in (None, "int8", "fp8"):
-        raise StartupError(f"--scheme {scheme!r} is unknown: give int8 or fp8.")
     known = outline(model or settings.model.model, settings.home)
     wanted = Wanted(known.facts, known.sizes, settings.engine)
     if scheme:
-        wanted = wanted.quantized()
+        wanted = wanted.quantized(schemes.by_name(scheme))
     here = hardware(described)
     dtype = decided.computed_in(settings.engine, wanted.facts, here.device, machine.cpu_flags(), here.memory)
     wanted = replace(wanted, settings=decided.settled(settings.engine, dtype))
     found = forecast(wanted, here)
-    chosen = choices.every(
-        wanted.settings,
-        wanted.facts,
-        found.plan,
-        here.device,
-        dtype,
-        None if here.device == "cpu" else (here.name, here.memory),
-    )
+    gpu = None if here.device == "cpu" else (here.name, here.memory)
+    chosen = [
+        *machine.choose(settings.engine, here.device),
+        *choices.engine(wanted.settings, wanted.facts, found.plan, here.device, dtype, gpu),
+    ]
     plan_view.show(plan_view.Report(known, wanted, here, found, chosen, scheme), as_json)
     return found.short_of is None

@@ -1,7 +1,7 @@
-"""Every choice that is made for a model on a machine, with its reason: what a start logs, and `fathom plan` shows."""
+"""Every choice that is made for a model on a machine, with its reason. A start logs them and `fathom plan` shows them,
+behind those for the process (machine.py)."""
 
 from fathom.core.batch import engine_places
-from fathom.engine import machine
 from fathom.engine.machine import Choice
 from fathom.models.facts import ModelFacts
 from fathom.models.memory import CPU_MAX_NUM_SEQS, GIB, LARGEST_DEFAULT_KV_BYTES, MemoryPlan, gib, kv_dtype
@@ -9,18 +9,6 @@ from fathom.settings import EngineSettings
 
 _SERVERS = ((160, 16384, 1024), (70, 8192, 1024), (0, 2048, 256))
 """vLLM 0.32's batch limits of a server: least GiB of a GPU, tokens in a step, sequences. An A100 is among the last."""
-
-
-def every(
-    settings: EngineSettings,
-    facts: ModelFacts,
-    plan: MemoryPlan,
-    device: str,
-    dtype: Choice,
-    gpu: tuple[str, int] | None = None,
-) -> list[Choice]:
-    """The process first, then the engine. gpu: its name and bytes of memory, where they are known."""
-    return [*machine.choose(settings, device), *engine(settings, facts, plan, device, dtype, gpu)]
 
 
 def engine(
@@ -31,7 +19,8 @@ def engine(
     dtype: Choice,
     gpu: tuple[str, int] | None = None,
 ) -> list[Choice]:
-    """What vLLM is told, or finds out by itself. dtype: as it was decided."""
+    """What vLLM is told, or finds out by itself. dtype: as it was decided. gpu: its name and bytes of memory, where
+    they are known."""
     on_cpu = device == "cpu"
     found = [
         dtype,

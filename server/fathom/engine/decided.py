@@ -9,8 +9,7 @@ from fathom.models.schemes import INT8
 from fathom.settings import EngineSettings
 
 FAST = ("amx_int8", "avx512_vnni", "avx_vnni")
-"""Flags of CPUs that multiply and add 8-bit integers in one instruction, best first. Without one of them INT8 is slower
-than bfloat16."""
+"""Flags of CPUs that multiply and add 8-bit integers in one instruction, best first."""
 
 _NAME = "weights of the embedded model"
 _WIDER = "avx512f"

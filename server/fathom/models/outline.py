@@ -92,12 +92,22 @@ def entry_sizes(entry: Entry) -> Sizes:
     used, of = facts.experts(config)
     embedding = int(config["vocab_size"]) * int(config["hidden_size"])
     counts = {Role.EMBEDDING: embedding, Role.HEAD: embedding if entry.head else 0, Role.EXPERTS: _experts(config, of)}
+    counts[Role.ATTENTION_INPUTS] = _attention_inputs(config)
     counts[Role.LINEAR] = whole - sum(counts.values())
-    wide = {Role.EMBEDDING, Role.HEAD} | ({Role.LINEAR} if method == "mxfp4" else set())
+    wide = {Role.EMBEDDING, Role.HEAD} | ({Role.LINEAR, Role.ATTENTION_INPUTS} if method == "mxfp4" else set())
     two_bytes = 2 * sum(counts[role] for role in wide)
     width = (stored - two_bytes) / (whole - two_bytes // 2)
     parts = {role: Part(count, round(count * (2 if role in wide else width))) for role, count in counts.items()}
     return Sizes(parts, {_STORED.get(str(method), "BF16"): stored}, used / of)
+
+
+def _attention_inputs(config: Mapping[str, Any]) -> int:
+    """Parameters of q, k and v in all layers; none where a latent vector is between."""
+    if facts.latent_attention(config):
+        return 0
+    heads = int(config["num_attention_heads"])
+    of_keys = int(config.get("num_key_value_heads") or heads)
+    return round(facts.kv_values_per_token(config) * (1 + heads / (2 * of_keys)) * int(config["hidden_size"]))
 
 
 def _experts(config: Mapping[str, Any], of: int) -> int:

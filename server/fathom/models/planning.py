@@ -9,6 +9,7 @@ from fathom.models import facts as config_facts
 from fathom.models import memory
 from fathom.models.facts import ModelFacts, dtype_bytes
 from fathom.models.memory import RUNTIME_BYTES, DoesNotFit, MemoryPlan, gib
+from fathom.models.schemes import FP8, INT8, Scheme
 from fathom.models.sizes import Sizes
 from fathom.settings import EngineSettings
 
@@ -68,13 +69,13 @@ class Wanted:
     sizes: Sizes
     settings: EngineSettings
 
-    def quantized(self) -> "Wanted":
-        """With 8 bits a weight in its linear layers. Raises StartupError for what is quantized already."""
+    def quantized(self, scheme: Scheme) -> "Wanted":
+        """As `fathom quantize` would make it. Raises StartupError for what is quantized already."""
         if self.facts.config.get("quantization_config") or self.facts.weight_dtype not in ("BF16", "F16", "F32"):
             raise StartupError(
                 f"--scheme is for weights of 16 or 32 bits, and these are {self.facts.weight_dtype}: leave it out."
             )
-        smaller = self.sizes.quantized()
+        smaller = self.sizes.quantized(scheme)
         return replace(self, facts=replace(self.facts, weight_bytes=smaller.bytes, weight_dtype="8-bit"), sizes=smaller)
 
     def with_settings(self, **changed: object) -> "Wanted":
@@ -193,17 +194,17 @@ def _fixes(wanted: Wanted, hardware: Hardware) -> Iterator[str]:
     """Each is enough by itself, and was tried."""
     if context := _largest_context(wanted, hardware):
         yield f"a smaller context: --max-model-len {context}"
-    scheme = "int8" if hardware.device == "cpu" else "fp8"
+    scheme = INT8 if hardware.device == "cpu" else FP8
     try:
-        smaller = wanted.quantized()
+        smaller = wanted.quantized(scheme)
     except StartupError:
         smaller = None
     if smaller and _fits(smaller, hardware):
-        yield f"8-bit weights, {gib(smaller.sizes.bytes)}: --scheme {scheme} shows them"
+        yield f"8-bit weights, {gib(smaller.sizes.bytes)}: --scheme {scheme.name} shows them"
     if hardware.device == "cpu":
         yield f"{gib(_least_memory(wanted, hardware))} of memory"
         return
-    for model, with_scheme in ((wanted, ""), (smaller, f" --scheme {scheme}")):
+    for model, with_scheme in ((wanted, ""), (smaller, f" --scheme {scheme.name}")):
         if model and (gpus := _fewest_gpus(model, hardware)):
             yield f"{gpus} GPUs: --gpus {gpus}{with_scheme}"
 

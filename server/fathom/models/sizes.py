@@ -11,15 +11,17 @@ from enum import StrEnum
 from typing import Any
 
 from fathom.models import facts
+from fathom.models.schemes import Scheme
 from fathom.models.weights import Tensor, bytes_per_dtype
 
 
 class Role(StrEnum):
-    """EMBEDDING: of which a token reads one row. LINEAR, EXPERTS: what can be quantized. ASIDE: images, sounds, and
-    layers that guess ahead (MTP), which text is made without."""
+    """EMBEDDING: of which a token reads one row. ATTENTION_INPUTS (q, k and v), LINEAR, EXPERTS: what can be quantized.
+    ASIDE: images, sounds, and layers that guess ahead (MTP), which text is made without."""
 
     EMBEDDING = "embedding"
     HEAD = "head"
+    ATTENTION_INPUTS = "attention inputs"
     LINEAR = "linear"
     EXPERTS = "experts"
     OTHER = "other"
@@ -64,13 +66,13 @@ class Sizes:
             unread += self._part(Role.EMBEDDING).bytes
         return self.bytes - unread
 
-    def quantized(self) -> "Sizes":
-        """With one byte a weight in all linear layers. Scales, one a row, are too few to count."""
+    def quantized(self, scheme: Scheme) -> "Sizes":
+        """With one byte a weight in the layers that the scheme quantizes. Scales, one a row, are too few to count."""
+        small = {Role.LINEAR, Role.EXPERTS} | (set() if scheme.kept else {Role.ATTENTION_INPUTS})
         parts = {
-            role: replace(part, bytes=part.parameters) if role in (Role.LINEAR, Role.EXPERTS) else part
-            for role, part in self.parts.items()
+            role: replace(part, bytes=part.parameters) if role in small else part for role, part in self.parts.items()
         }
-        whole = sum(parts[role].bytes for role in (Role.LINEAR, Role.EXPERTS) if role in parts)
+        whole = sum(part.bytes for role, part in parts.items() if role in small)
         rest = sum(part.bytes for part in parts.values()) - whole
         kept = max(self.bytes_by_dtype, key=lambda dtype: self.bytes_by_dtype[dtype])
         return replace(self, parts=parts, bytes_by_dtype={"8-bit": whole, kept: rest})
@@ -96,6 +98,7 @@ _EMBEDDING = re.compile(r"(embed_tokens|wte|word_embeddings|tok_embeddings|embed
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out)\.weight$|^output\.weight$")
 _EXPERT = re.compile(r"\.experts\.|_exps\.")
 _ASIDE = re.compile(r"(^|\.)(visual|vision_\w+|audio_\w+|multi_modal_projector|mtp)\.|nextn\.")
+_INPUT = re.compile(r"\.(?:(?:q|k|v|qkv)_proj|attn_(?:q|k|v|qkv))\.")
 _LAYER = re.compile(r"\.(?:layers|blk)\.(\d+)\.")
 _ROUTER = re.compile(r"(\.gate|router|gate_inp|shared_expert_gate)\.weight$")
 _ASSISTING = re.compile(r"(scales?|scale_inv|zeros|zero_point|g_idx|weight_shape)$")  # beside quantized weights
@@ -113,7 +116,9 @@ def _role(tensor: Tensor, layers: int) -> Role:
     if _EXPERT.search(name):
         return Role.EXPERTS
     linear = layer and len(tensor.shape) == 2 and not _ROUTER.search(name)
-    return Role.LINEAR if linear else Role.OTHER
+    if not linear:
+        return Role.OTHER
+    return Role.ATTENTION_INPUTS if _INPUT.search(name) else Role.LINEAR
 
 
 def _parameters(tensor: Tensor, bits: int | None) -> int:

@@ -163,7 +163,7 @@ def test_a_gguf_file_is_planned_as_it_would_be_converted(tmp_path: Path) -> None
 def test_8_bit_weights_are_planned_before_they_are_made(make_folder: MakeFolder) -> None:
     folder = str(make_folder())
     assert planned(folder, *ON_CPU, "--scheme", "int8")["scheme"] == "int8"
-    assert problem(folder, *ON_CPU, "--scheme", "int2") == "--scheme 'int2' is unknown: give int8 or fp8."
+    assert problem(folder, *ON_CPU, "--scheme", "int2") == "unknown scheme 'int2': choose one of int8, fp8."
 
 
 def test_gpus_are_planned_by_name_or_by_figures(make_folder: MakeFolder) -> None:

@@ -1,37 +1,26 @@
 from dataclasses import replace
 
-from fathom.engine import choices, decided
+from fathom.engine import choices, decided, machine
 from fathom.models.facts import ModelFacts
 from fathom.models.memory import GIB, MemoryPlan
 from fathom.settings import EngineSettings
 
-MODEL = ModelFacts(
-    architectures=("LlamaForCausalLM",),
-    model_type="llama",
-    dtype="bfloat16",
-    weight_bytes=269_030_016,
-    weight_dtype="BF16",
-    context_length=8192,
-    layers=30,
-    kv_values_per_token=30 * 2 * 3 * 64,
-    latent_attention=False,
-    chat_template=None,
-    config={},
-)
-PLAN = MemoryPlan(MODEL.weight_bytes, 2 * GIB, 46_000, 8192)
-ON_GPU = MemoryPlan(MODEL.weight_bytes, None, None, None)
+from tests.unit.models.known import SMOLLM2
+
+PLAN = MemoryPlan(SMOLLM2.weight_bytes, 2 * GIB, 46_000, 8192)
+ON_GPU = MemoryPlan(SMOLLM2.weight_bytes, None, None, None)
 
 
 def chosen(
     device: str = "cpu",
     plan: MemoryPlan = PLAN,
-    model: ModelFacts = MODEL,
+    model: ModelFacts = SMOLLM2,
     gpu: tuple[str, int] | None = None,
     **settings: object,
 ) -> dict[str, tuple[str, str]]:
     asked = EngineSettings.model_validate(settings)
     dtype = decided.computed_in(asked, model, device, {"avx512f"}, 16 * GIB)
-    found = choices.every(asked, model, plan, device, dtype, gpu)
+    found = [*machine.choose(asked, device), *choices.engine(asked, model, plan, device, dtype, gpu)]
     return {choice.name: (choice.value, choice.why) for choice in found}
 
 
@@ -75,7 +64,7 @@ def test_what_the_user_says_is_named_as_the_reason() -> None:
 
 
 def test_a_float32_checkpoint_is_made_smaller() -> None:
-    assert chosen(model=replace(MODEL, dtype="float32"))["dtype"] == ("bfloat16", "half of the float32 of its config")
+    assert chosen(model=replace(SMOLLM2, dtype="float32"))["dtype"] == ("bfloat16", "half of the float32 of its config")
 
 
 def test_a_context_that_the_cache_limits_says_so() -> None:
@@ -84,8 +73,8 @@ def test_a_context_that_the_cache_limits_says_so() -> None:
 
 
 def test_latent_attention_on_a_cpu_takes_another_kernel() -> None:
-    assert "rotary_embedding" in chosen(model=replace(MODEL, latent_attention=True))
-    assert "rotary_embedding" not in chosen(model=replace(MODEL, latent_attention=True), device="cuda", plan=ON_GPU)
+    assert "rotary_embedding" in chosen(model=replace(SMOLLM2, latent_attention=True))
+    assert "rotary_embedding" not in chosen(model=replace(SMOLLM2, latent_attention=True), device="cuda", plan=ON_GPU)
 
 
 def test_on_a_gpu_batches_go_by_its_memory() -> None:

@@ -1,3 +1,5 @@
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,8 +8,12 @@ from fathom.core.errors import StartupError
 from fathom.engine import decided, loading, machine
 from fathom.models.facts import ModelFacts
 from fathom.models.fetch import PreparedModel
+from fathom.models.memory import GIB
 from fathom.settings import EngineSettings, Settings, load
 
+from tests.unit.models.known import SMOLLM2
+
+GENOA = {"avx2", "avx512f", "avx512_bf16"}
 ZEN3, ICE_LAKE, SAPPHIRE_RAPIDS = {"avx2"}, {"avx2", "avx512_vnni"}, {"avx2", "avx512_vnni", "amx_int8"}
 
 
@@ -96,3 +102,49 @@ def test_the_card_tells_of_a_quantized_model() -> None:
     facts = ModelFacts((), "", "", 0, "", None, 0, 0, False, None, {"quantization_config": {"format": "int-quantized"}})
     assert loading._dtype(facts, "bfloat16") == "int8 (bfloat16 model)"
     assert loading._dtype(ORIGINAL.facts, "bfloat16") == "bfloat16"
+
+
+def computed(
+    model: ModelFacts = SMOLLM2,
+    flags: Collection[str] = ZEN3,
+    device: str = "cpu",
+    memory: int = 16 * GIB,
+    **settings: str,
+) -> tuple[str, str]:
+    found = decided.computed_in(EngineSettings.model_validate(settings), model, device, flags, memory)
+    return found.value, found.why
+
+
+def test_a_cpu_that_is_slow_with_16_bits_computes_in_32():
+    assert computed() == ("float32", "this CPU has no avx512f, without which bfloat16 is slow")
+
+
+def test_other_cpus_and_gpus_follow_the_model():
+    assert computed(flags=GENOA) == ("bfloat16", "as the model's config says")
+    assert computed(device="cuda")[0] == "bfloat16"
+
+
+def test_what_the_user_says_counts():
+    assert computed(dtype="bfloat16") == ("bfloat16", "engine.dtype")
+
+
+def test_weights_that_would_fill_the_memory_stay_as_they_are():
+    assert computed(memory=4 * SMOLLM2.weight_bytes)[0] == "float32"
+    assert computed(memory=4 * SMOLLM2.weight_bytes - 1)[0] == "bfloat16"
+
+
+def test_quantized_weights_stay_as_they_are():
+    assert computed(replace(SMOLLM2, weight_dtype="I8"))[0] == "bfloat16"
+    assert computed(replace(SMOLLM2, config={"quantization_config": {"format": "int-quantized"}}))[0] == "bfloat16"
+
+
+def test_vllm_is_told_what_it_would_not_choose_itself():
+    asked = EngineSettings()
+    old, new = (decided.computed_in(asked, SMOLLM2, "cpu", flags, 16 * GIB) for flags in (ZEN3, GENOA))
+    assert decided.settled(asked, old).dtype == "float32"
+    assert decided.settled(asked, new) == asked
+
+
+def test_an_unknown_type_is_refused():
+    with pytest.raises(StartupError, match="dtype 'int3' is unknown"):
+        computed(dtype="int3")

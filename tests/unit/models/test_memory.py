@@ -6,23 +6,11 @@ from typing import Any
 import pytest
 from fathom.core.errors import StartupError
 from fathom.models import memory
-from fathom.models.facts import ModelFacts
 from fathom.models.memory import GIB, plan, plan_memory
 from fathom.settings import EngineSettings
 
-SMOLLM2 = ModelFacts(
-    architectures=("LlamaForCausalLM",),
-    model_type="llama",
-    dtype="bfloat16",
-    weight_bytes=269_030_016,
-    weight_dtype="BF16",
-    context_length=8192,
-    layers=30,
-    kv_values_per_token=30 * 2 * 3 * 64,
-    latent_attention=False,
-    chat_template=None,
-    config={},
-)
+from tests.unit.models.known import SMOLLM2
+
 QWEN3_8B = replace(SMOLLM2, weight_bytes=16_381_470_720, context_length=40960, kv_values_per_token=36 * 2 * 8 * 128)
 
 

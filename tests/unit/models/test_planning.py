@@ -8,6 +8,7 @@ from fathom.core.errors import StartupError
 from fathom.models import facts, weights
 from fathom.models.memory import GIB, RUNTIME_BYTES
 from fathom.models.planning import Hardware, Wanted, forecast
+from fathom.models.schemes import INT8
 from fathom.models.sizes import measure
 from fathom.models.weights import Tensor
 from fathom.settings import EngineSettings
@@ -70,7 +71,7 @@ def test_what_does_not_fit_says_what_would() -> None:
     found = forecast(llama(), replace(CPU, memory=16 * GIB))
     assert found.short_of is not None
     assert found.short_of.startswith("not enough memory: it needs 15.0 GiB of weights, 272.0 MiB of KV cache")
-    assert found.fixes == ("8-bit weights, 8.5 GiB: --scheme int8 shows them", "17.2 GiB of memory")
+    assert found.fixes == ("8-bit weights, 9.2 GiB: --scheme int8 shows them", "17.2 GiB of memory")
 
 
 def test_what_is_said_to_do_does() -> None:
@@ -125,7 +126,7 @@ def test_a_gpu_that_cannot_hold_the_own_context_is_told_a_smaller_one() -> None:
 
 def test_quantized_weights_are_not_quantized_again() -> None:
     with pytest.raises(StartupError, match=r"^--scheme is for weights of 16 or 32 bits, and these are F8_E4M3"):
-        deepseek().quantized()
+        deepseek().quantized(INT8)
 
 
 def test_heads_that_cannot_be_shared_out_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fathom.models.schemes import FP8, INT8
 from fathom.models.sizes import Role, Sizes, measure
 from fathom.models.weights import Tensor
 
@@ -124,11 +125,18 @@ def test_an_embedding_that_is_the_head_too_is_read_whole() -> None:
 def test_8_bits_halve_the_linear_layers_and_nothing_else() -> None:
     sizes = measure(llama_3_8b(), LLAMA_3_8B)
     linear = 32 * (2 * 4096 * 4096 + 2 * 1024 * 4096 + 3 * 14336 * 4096)
-    assert sizes.parts[Role.LINEAR].parameters == linear == 6_979_321_856
-    smaller = sizes.quantized()
+    assert linear == 6_979_321_856
+    smaller = sizes.quantized(FP8)
     assert smaller.bytes == 16_060_522_496 - linear
     assert smaller.bytes_by_dtype == {"8-bit": linear, "BF16": 16_060_522_496 - 2 * linear}
     assert smaller.parameters == sizes.parameters
+
+
+def test_int8_leaves_what_attention_reads_as_it_is() -> None:
+    sizes = measure(llama_3_8b(), LLAMA_3_8B)
+    inputs = 32 * (4096 * 4096 + 2 * 1024 * 4096)
+    assert sizes.parts[Role.ATTENTION_INPUTS].parameters == inputs
+    assert sizes.quantized(INT8).bytes == sizes.quantized(FP8).bytes + inputs
 
 
 def test_a_mixture_uses_its_share_of_experts_and_its_guessing_layer_is_no_part_of_it() -> None:
@@ -165,7 +173,8 @@ def test_the_names_of_gguf_files_are_known() -> None:
     names = {
         "token_embd.weight": Role.EMBEDDING,
         "output.weight": Role.HEAD,
-        "blk.0.attn_q.weight": Role.LINEAR,
+        "blk.0.attn_q.weight": Role.ATTENTION_INPUTS,
+        "blk.0.attn_output.weight": Role.LINEAR,
         "blk.0.ffn_up_exps.weight": Role.EXPERTS,
         "blk.0.ffn_gate_inp.weight": Role.OTHER,
         "blk.0.attn_norm.weight": Role.OTHER,
