@@ -1,5 +1,6 @@
 """Guessing ahead on the real engine: the same answers, and guesses that are taken."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_an_answer_can_follow_a_grammar(guessing: Server):
     schema = {"type": "object", "properties": {"blue": {"type": "boolean"}}, "required": ["blue"]}
     asked = {"type": "json_schema", "json_schema": {"name": "sky", "schema": schema, "strict": True}}
     body = guessing.chat("Is the sky blue?", max_tokens=64, response_format=asked, enable_thinking=False)
-    assert re.fullmatch(r'\{\s*"blue":\s*(true|false)\s*\}', body["choices"][0]["message"]["content"])
+    assert json.loads(body["choices"][0]["message"]["content"]) in ({"blue": True}, {"blue": False})
 
 
 def test_what_does_not_go_with_it_is_refused(guessing: Server):

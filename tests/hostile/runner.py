@@ -19,7 +19,6 @@ Json = dict[str, Any]
 BAD = frozenset({400})
 ANY = frozenset({200, 400, 404})
 
-_PATIENCE = 20.0  # seconds for one answer
 _MOST_ERROR = 4096  # bytes
 _INSIDE = re.compile(r"Traceback|File \"|site-packages| object at 0x|pydantic")  # what no error may say
 _AT_ONCE = 6
@@ -35,6 +34,7 @@ class Case:
     expects: frozenset[int] = BAD
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
     method: str = "POST"
+    patience: float = 20.0  # seconds for the answer
 
 
 def fields(target: Target, path: str, name: str = "", expects: frozenset[int] = BAD, **given: Any) -> Case:
@@ -45,7 +45,7 @@ def fields(target: Target, path: str, name: str = "", expects: frozenset[int] = 
 
 def send_all(target: Target, cases: Iterable[Case], score: Score, *, at_once: int = _AT_ONCE) -> None:
     limits = httpx.Limits(max_connections=at_once)
-    client = httpx.Client(base_url=target.server.url, timeout=_PATIENCE, limits=limits)
+    client = httpx.Client(base_url=target.server.url, limits=limits)
     with client, ThreadPoolExecutor(at_once) as pool:
         list(pool.map(lambda case: _send(client, case, score), cases))
 
@@ -54,7 +54,7 @@ def _send(client: httpx.Client, case: Case, score: Score) -> None:
     score.inputs += 1
     try:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in case.headers.items()]
-        answer = client.request(case.method, case.path, content=case.body, headers=headers)
+        answer = client.request(case.method, case.path, content=case.body, headers=headers, timeout=case.patience)
     except httpx.TimeoutException:
         score.hangs.append(f"{case.path} {case.name}: no answer")
     except httpx.HTTPError as error:

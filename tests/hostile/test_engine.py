@@ -18,7 +18,7 @@ def test_ids_that_are_no_tokens_are_refused(real: Target) -> None:
 
 
 def test_prompts_that_are_too_long_are_refused(real: Target) -> None:
-    with real.abused("long prompts") as score:
+    with real.abused("long prompts", patience=150) as score:
         send_all(real, specials.too_long(real), score)
 
 
@@ -52,7 +52,7 @@ def test_nothing_is_left_behind(real: Target) -> None:
     real.take_stock()
 
     def abuse() -> None:
-        with real.abused("once more") as score:
+        with real.abused("once more", patience=150) as score:
             send_all(real, specials.too_long(real), score)
             send_all(real, grammars.unique(real, 40), score)
 

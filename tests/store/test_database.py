@@ -317,3 +317,18 @@ async def test_a_postgresql_that_hangs_is_503_in_time(
     monkeypatch.setattr(module, "_DEADLINE", 20)
     assert await get(database) == queued()
     await database.stop()
+
+
+async def test_a_new_file_that_another_server_is_making_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "fathom.db"
+    database = Database(f"sqlite+aiosqlite:///{file}")
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("CREATE TABLE half_made (id INTEGER)")
+        starting = asyncio.create_task(database.start())
+        await asyncio.sleep(0.3)
+        assert not starting.done()
+        other.execute("ROLLBACK")
+    await starting
+    assert await database.check() == []
+    await database.stop()

@@ -14,6 +14,7 @@ from fathom.core.key_secret import LENGTH
 from fathom.core.tenant import ANYONE, Caller, Scope, Tenant
 from fathom.serving.key_ring import KeyRing
 from fathom.store.database import Database
+from fathom.store.stamp import Stamp
 
 log = structlog.get_logger()
 
@@ -52,6 +53,7 @@ class Access:
         self._ring = KeyRing()
         self._revision = 0
         self._looked: float | None = None  # when the database was seen last
+        self._stamp: Stamp | None = None  # as it was then
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -105,6 +107,7 @@ class Access:
     async def refresh(self) -> None:
         """See what was changed since the last time, and say so. Raises StoreUnavailable."""
         async with self._turn:
+            stamp = self._database.stamp()
             async with self._database.reading() as work:
                 last, told = await work.keys.standing(self._server)
                 changed = await work.keys.since(self._revision) if last != self._revision else []
@@ -115,6 +118,15 @@ class Access:
             if told != last:
                 async with self._database.transaction() as work:
                     await work.servers.go_by_keys(self._server, last, now())
+            self._stamp = stamp
+
+    async def _look(self) -> None:
+        """The same, where there can be anything to see."""
+        stamp = self._database.stamp()
+        if stamp is None or stamp != self._stamp:
+            await self.refresh()
+        else:
+            self._looked = time.monotonic()
 
     async def _follow(self) -> None:
         pause = EVERY
@@ -122,7 +134,7 @@ class Access:
             await asyncio.sleep(pause)
             pause = _EVERY_AWAY
             try:
-                await self.refresh()
+                await self._look()
                 pause = EVERY
             except StoreUnavailable:
                 pass  # the log has the reason already

@@ -17,6 +17,7 @@ from fathom.store.migrations import HEAD
 from fathom.store.responses import ResponseRepository
 from fathom.store.secrets import SecretRepository
 from fathom.store.servers import ServerRepository
+from fathom.store.stamp import Stamp, stamp_of
 from fathom.store.usage import UsageRepository
 from fathom.telemetry import metrics
 
@@ -97,6 +98,10 @@ class Database:
                 return [f"its revision is {revision or 'none'}, this Fathom needs {HEAD}: run `fathom migrate`"]
             async with self._reader.begin() as connection:
                 return await checking.problems(connection)
+
+    def stamp(self) -> Stamp | None:
+        """The same as an earlier one: nothing was written in between. None: only the database can tell."""
+        return stamp_of(self._file) if self._file else None
 
     async def _revision(self) -> str | None:
         async with asyncio.timeout(_DEADLINE), self._reader.begin() as connection:

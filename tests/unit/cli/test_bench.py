@@ -93,7 +93,7 @@ def test_it_measures_trace_and_answer_of_a_real_server(server: ScriptedServer, t
     assert level["prompt_tokens"] == 6 * 7
     assert level["time_to_first_token"]["p50"] < level["time_to_first_answer_token"]["p50"]
     assert (level["uncounted"], level["trace_uncounted"]) == (0, 0)
-    assert content["notes"] == []
+    assert [note for note in content["notes"] if "CPU core" not in note] == []  # so it may be, on a busy machine
 
 
 def test_the_table_has_the_levels_in_its_columns(server: ScriptedServer) -> None:

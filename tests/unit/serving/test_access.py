@@ -123,6 +123,21 @@ async def test_what_others_change_is_seen_in_the_background(database, monkeypatc
     await access.stop()
 
 
+async def test_a_database_that_says_of_itself_that_nothing_was_written_is_not_asked(database, monkeypatch):
+    stamp = [(1,)]
+    monkeypatch.setattr(Database, "stamp", lambda _: stamp[0])
+    monkeypatch.setattr(module, "EVERY", 0.01)
+    access = Access(database, SERVER, trusting=True)
+    await access.start()
+    with failing_store() as faults:
+        await asyncio.sleep(0.2)
+    assert faults.seen == 0
+    await create(database)
+    stamp[0] = (2,)
+    await soon(lambda: not access.open, "the key is seen")
+    await access.stop()
+
+
 async def test_a_change_waits_for_every_server_to_see_it(database, access, monkeypatch):
     monkeypatch.setattr("fathom.serving.keys.PATIENCE", 60.0)
     changing = asyncio.create_task(Keys(database).create(NewKey()))

@@ -17,6 +17,7 @@ from fathom.serving.responses.recorder import Recorder
 from fathom.serving.responses.run import Run
 from fathom.store.database import Database
 from fathom.store.responses import StoredResponse
+from fathom.store.stamp import Stamp
 from fathom.telemetry import record
 
 Callers = Callable[[str | None, str], Caller]
@@ -51,6 +52,7 @@ class Queue:
         self._database, self._recorder, self._generate, self._dialect = database, recorder, generate, dialect
         self._callers, self._owner, self._slots, self._ready = callers, owner, slots, ready
         self._news = asyncio.Event()
+        self._empty: Stamp | None = None  # the database when nothing was queued
 
     def tell(self) -> None:
         """There is a new response, or a free slot."""
@@ -74,8 +76,12 @@ class Queue:
         free = self._slots - self._recorder.background
         if free <= 0 or not self._ready():
             return
+        stamp = self._database.stamp()
+        if stamp is not None and stamp == self._empty:
+            return
         async with self._database.reading() as work:
             if not await work.responses.queued():
+                self._empty = stamp
                 return
         async with self._database.transaction() as work:
             claimed = await work.responses.claim(self._owner, free)

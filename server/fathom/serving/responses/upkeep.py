@@ -62,11 +62,13 @@ class Upkeep:
     async def round(self) -> None:
         """Everything once."""
         await self._bury()
-        await self._take_over()
-        await self._expire()
-        await self._sweep()
         async with self._database.reading() as work:
+            orphans, ours = await work.responses.orphans(), await work.responses.owned(self._owner)
+            overdue = await work.responses.overdue(now() - round(self._wait * 1000), _AT_A_TIME)
             metrics.RESPONSES_QUEUED.set(await work.responses.queued())
+        await _each([*orphans, *self._astray(ours)], self._take)
+        await self._expire(overdue)
+        await self._sweep()
 
     async def leave(self) -> None:
         """The server ends: others need not wait for its lease."""
@@ -87,11 +89,6 @@ class Upkeep:
             self._seen[server] = (seen, now)
         return ended_here(server) or now - self._seen[server][1] > LEASE
 
-    async def _take_over(self) -> None:
-        async with self._database.reading() as work:
-            orphans, ours = await work.responses.orphans(), await work.responses.owned(self._owner)
-        await _each([*orphans, *self._astray(ours)], self._take)
-
     async def _take(self, stored: StoredResponse) -> None:
         again = stored.background and not stored.begun and stored.attempts < MOST_ATTEMPTS
         done = await (self._release(stored) if again else self._fail(stored, STOPPED))
@@ -106,10 +103,8 @@ class Upkeep:
         self._strays = {stored.id for stored in ours} - set(runs)
         return [stored for stored in ours if stored.id in self._strays & before]
 
-    async def _expire(self) -> None:
-        """Also what is queued for too long."""
-        async with self._database.reading() as work:
-            overdue = await work.responses.overdue(now() - round(self._wait * 1000), _AT_A_TIME)
+    async def _expire(self, overdue: Sequence[StoredResponse]) -> None:
+        """Queued for too long."""
         reason = f"This response expired: it was queued for more than {self._wait:g} seconds (store.background_wait)."
         await _each(overdue, lambda stored: self._fail(stored, ServiceError(reason)))
 

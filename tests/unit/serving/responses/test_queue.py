@@ -7,6 +7,7 @@ import pytest
 from fathom.core.errors import BadRequest, EngineUnavailable
 from fathom.core.tenant import EVERYONE, Caller
 from fathom.serving.responses import queue
+from fathom.store.database import Database
 
 from tests.unit.serving.responses.waiting import begun, never, soon
 from tests.unit.serving.responses.words import WordsDialect, draft
@@ -50,6 +51,18 @@ async def test_a_slot_that_is_free_is_taken_at_once(serve, speaker, monkeypatch)
         for id in ids:
             speaker.end(id)
             assert (await body_at_the_end(responses, id))["status"] == "completed"
+
+
+async def test_a_database_that_says_of_itself_that_nothing_was_written_is_not_asked(serve, speaker, monkeypatch):
+    stamp = [(1,)]
+    monkeypatch.setattr(Database, "stamp", lambda _: stamp[0])
+    async with serve() as responses:
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr(responses._queue, "tell", lambda: None)
+        [id] = await enqueue(responses, 1)
+        await never(soon(lambda: speaker.asked, "it runs"), "it was asked")
+        stamp[0] = (2,)
+        await soon(lambda: speaker.running == [id], "it runs")
 
 
 async def test_foreground_responses_take_no_slot(serve, speaker):
