@@ -265,7 +265,7 @@ def test_a_client_that_does_not_read_is_closed_and_nobody_waits_for_it(victim: S
     closed = Metrics(victim.client)("fathom_streams_unread_total")
     with connect(victim, endless(CHAT, True, n=8, **VERBOSE)):  # some megabytes fit into the kernel's buffers
         assert victim.chat(QUESTION, max_tokens=20)["choices"] == alone
-        until(lambda: Metrics(victim.client)("fathom_streams_unread_total") > closed, "its stream is closed", 60)
+        until(lambda: Metrics(victim.client)("fathom_streams_unread_total") > closed, "its stream is closed", 180)
         until_idle(victim)
     until(lambda: '"unread": true' in victim.log.read_text(), "the log tells")
 

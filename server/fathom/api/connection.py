@@ -6,7 +6,6 @@ answer. Clients that pipeline send the rest again elsewhere; and nobody can hide
 """
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
@@ -34,7 +33,6 @@ MOST_HEADERS = 100
 
 _VERSIONS = ("1.0", "1.1")
 _MOST_BEHIND = 1 << 16  # bytes that a client may send for nothing, behind a request or in one that was answered
-_UNSENT = 1 << 17  # bytes that the kernel takes ahead of what is on its way; its own buffers hold megabytes
 _PARTING = 2.0  # seconds that a client gets to read an answer that came before it had sent all
 _RETRY_AFTER = 5.0
 _MOST_TOLD = 256  # connections beyond the limit that are told so at a time; more are closed without a word
@@ -96,7 +94,6 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        _keep_little(transport.get_extra_info("socket"))
         taken = len(self.connections)
         if self._room.make(taken):
             self._room.waiting[self] = None
@@ -304,12 +301,6 @@ class _Enough(Exception):
 
     def __init__(self, error: ServiceError | None = None) -> None:
         self.error = error
-
-
-def _keep_little(connection: socket.socket) -> None:
-    """A client that does not read is noticed soon, and costs the kernel little (TCP_NOTSENT_LOWAT of tcp(7))."""
-    if connection.family != socket.AF_UNIX:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
 
 
 def _size(url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> int:

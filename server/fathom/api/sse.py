@@ -18,6 +18,7 @@ from fathom.telemetry import metrics, record
 
 Result = TypeVar("Result")
 
+_APART = b":\n\n"
 _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -60,6 +61,10 @@ class EventStream(Response):
     """Writes frames until they end or the client goes. Nothing is done per frame but sending it.
 
     uvicorn takes 64 KiB that the client has not read, then `send` waits: no more than that lies here for a slow reader.
+    What is in between looks at headers alone, and is passed by once they have left.
+
+    Behind a comment, a frame begins with another one: the client of `vllm bench serve` cuts off the blank line of what
+    comes alone, and would take what follows for a part of it.
     """
 
     media_type = "text/event-stream"
@@ -79,9 +84,11 @@ class EventStream(Response):
         self._first, self._frames, self._on_error, self._sign_of_life = first, frames, on_error, sign_of_life
         self._keep_alive, self._write_timeout = settings.keep_alive, settings.write_timeout
         self._sending, self._since = False, time.monotonic()
+        self._commented = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        send = scope["state"].get("send", send)
         tasks = [asyncio.create_task(work) for work in (self._write(send), _gone(receive), self._watch(send))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -106,6 +113,10 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, send: Send, frame: bytes) -> None:
+        if frame:
+            commented, self._commented = self._commented, frame[:1] == b":"
+            if commented and not self._commented:
+                frame = _APART + frame
         self._sending, self._since = True, time.monotonic()
         await send({"type": "http.response.body", "body": frame, "more_body": True})
         self._sending, self._since = False, time.monotonic()

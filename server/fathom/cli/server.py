@@ -106,7 +106,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         bars.close()
         if not server.should_exit:  # Ctrl+C reaches the engine, too, and so its start fails on the way out
             failures.append(reason)
-            server.should_exit = True
+            server.end()
 
     app = create_app(settings, VllmEngine(settings), Hooks(show, on_ready, on_failed))
     server = _Server(configure(app, settings.http, timeout_graceful_shutdown=_LAST_WORDS))
@@ -142,7 +142,7 @@ def _silent(_phase: Phase, _share: float | None) -> None:
 class _WayOut:
     """The first signal has the server drained, the second one ends it at once (`forced`)."""
 
-    def __init__(self, drain: Drain, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    def __init__(self, drain: Drain, server: "_Server", serving: asyncio.Task[None]) -> None:
         self._drain, self._server, self._serving = drain, server, serving
         self._draining: asyncio.Task[None] | None = None
         self.forced = False
@@ -161,11 +161,25 @@ class _WayOut:
         try:
             await self._drain(reason)
         finally:
-            self._server.should_exit = True
+            self._server.end()
 
 
 class _Server(uvicorn.Server):
-    """uvicorn would close the port at the first signal."""
+    """uvicorn would close the port at the first signal, and look ten times a second whether it is to end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ends = asyncio.Event()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._ends.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # which sets the date of answers
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._ends.wait()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 Stamp = tuple[int, ...]
 
-_SETTLED = 1_000_000_000  # nanoseconds; far more than the clock of file times takes for a step
+_SETTLED = 100_000_000  # nanoseconds; ten steps or more of the clock of file times
 
 
 def stamp_of(file: Path) -> Stamp | None:

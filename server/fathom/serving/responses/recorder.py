@@ -53,6 +53,7 @@ class Recorder:
         self._ended: dict[str, float] = {}  # since when an end waits to be stored
         self._trouble: StoreUnavailable = _SILENT
         self._hurry = asyncio.Event()
+        self._any = asyncio.Event()  # set as long as something runs
 
     @property
     def background(self) -> int:
@@ -69,6 +70,7 @@ class Recorder:
 
     def watch(self, run: Run) -> None:
         self._runs[run.id] = run
+        self._any.set()
 
     def tell(self) -> None:
         """There is something that should not wait."""
@@ -76,7 +78,7 @@ class Recorder:
 
     async def work(self) -> None:
         """Write for ever."""
-        while True:
+        while await self._any.wait():
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):  # wait_for of Python 3.11 may swallow that we are cancelled
                     await self._hurry.wait()
@@ -162,12 +164,14 @@ class Recorder:
         metrics.RESPONSES.labels(ending=run.ending).inc()
         self._runs.pop(run.id, None)
         self._ended.pop(run.id, None)
+        if not self._runs:
+            self._any.clear()
         self.freed()
 
     async def give_up(self) -> None:
         """For ever: tell those who have waited long enough, however long a write takes. The end is still stored as
         soon as that can be done."""
-        while True:
+        while await self._any.wait():
             await asyncio.sleep(EVERY)
             now = time.monotonic()
             for run in self._runs.values():
