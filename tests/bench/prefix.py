@@ -7,6 +7,7 @@ one system prompt of some 1,000 tokens. B: chats of six turns, each of which sen
 first token are the median's; hits are what `usage` tells.
 """
 
+import argparse
 import asyncio
 import json
 import statistics
@@ -109,6 +110,7 @@ async def measure(url: str) -> dict[str, Seen]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(f"{'':<24}{'TTFT ms':>10}{'seconds':>10}{'prompt':>12}{'cached':>8}")
     for caching in (True, False):
         with servers.fathom(CLIENTS, **{"engine.prefix_caching": str(caching).lower()}) as url:

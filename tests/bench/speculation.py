@@ -1,10 +1,11 @@
-"""When guessing ahead helps: python -m tests.bench.speculation
+"""When guessing ahead helps: python -m tests.bench.speculation [--rounds N]
 
 Two servers in turn, `engine.speculative` off and `ngram`. Kinds of text: to say again what stands in the prompt (an
 edit, a quotation), and to say something new; greedily, at 1 and at 16 streams. Output tokens/s, and the share of
 guesses that the model agreed with (vLLM's own counters).
 """
 
+import argparse
 import asyncio
 import re
 import time
@@ -15,7 +16,7 @@ import httpx
 from tests.bench import servers
 from tests.bench.prompts import passage
 
-STREAMS, TOKENS, ROUNDS = (1, 16), 96, 3
+STREAMS, TOKENS = (1, 16), 96
 _COUNTER = re.compile(r"^vllm:spec_decode_num_(draft|accepted)_tokens_total\S* (\S+)$", re.MULTILINE)
 
 
@@ -40,13 +41,13 @@ async def guessed(client: httpx.AsyncClient) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
-async def measure(url: str, label: str) -> None:
+async def measure(url: str, label: str, rounds: int) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=600) as client:
         await one(client, "warm up", 0)
         for kind, make, temperature in (("repeats", repeats, 0), ("new", new, 0), ("new, sampled", new, 0.8)):
             for streams in STREAMS:
                 before, speeds = await guessed(client), []
-                for turn in range(ROUNDS):
+                for turn in range(rounds):
                     began = time.perf_counter()
                     prompts = (make(turn * 64 + at) for at in range(streams))
                     await asyncio.gather(*(one(client, prompt, temperature) for prompt in prompts))
@@ -54,14 +55,17 @@ async def measure(url: str, label: str) -> None:
                 after = await guessed(client)
                 drafted = after.get("draft", 0) - before.get("draft", 0)
                 taken = f"{(after['accepted'] - before['accepted']) / drafted:.0%}" if drafted else "-"
-                print(f"{label:<8}{kind:<14}{streams:>8}{sorted(speeds)[ROUNDS // 2]:>10.0f}{taken:>8}", flush=True)
+                print(f"{label:<8}{kind:<14}{streams:>8}{sorted(speeds)[rounds // 2]:>10.0f}{taken:>8}", flush=True)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="of which the median counts (%(default)s)")
+    rounds = parser.parse_args().rounds
     print(f"{'':<8}{'text':<14}{'streams':>8}{'tokens/s':>10}{'taken':>8}")
     for label, settings in {"off": {}, "ngram": {"engine.speculative": "ngram"}}.items():
         with servers.fathom(max(STREAMS), **settings) as url:
-            asyncio.run(measure(url, label))
+            asyncio.run(measure(url, label, rounds))
 
 
 if __name__ == "__main__":
