@@ -89,7 +89,7 @@ def test_the_model_is_what_the_server_is_started_with(tmp_path: Path) -> None:
 
 def test_on_a_terminal_the_seconds_of_the_start_go_by(tmp_path: Path) -> None:
     with Terminal(chat(SCRIPTED), tmp_path) as terminal:
-        terminal.expect("loading weights 50%, [0-9] s")
+        terminal.expect("loading weights 50%, [0-9]+ s")
         terminal.expect("> ")
 
 
