@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from fathom.store.database import Database
@@ -11,6 +12,15 @@ from tests.databases import empty_database_url as empty_database_url
 async def database(database_url: str) -> AsyncIterator[Database]:
     """Started, on SQLite and on PostgreSQL."""
     database = Database(database_url)
+    await database.start()
+    yield database
+    await database.stop()
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
+    """Started, in the file fathom.db of `tmp_path`."""
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'fathom.db'}")
     await database.start()
     yield database
     await database.stop()

@@ -14,7 +14,6 @@ from fathom.core.key_secret import LENGTH
 from fathom.core.tenant import ANYONE, Caller, Scope, Tenant
 from fathom.serving.key_ring import KeyRing
 from fathom.store.database import Database
-from fathom.store.stamp import Stamp
 
 log = structlog.get_logger()
 
@@ -53,7 +52,7 @@ class Access:
         self._ring = KeyRing()
         self._revision = 0
         self._looked: float | None = None  # when the database was seen last
-        self._stamp: Stamp | None = None  # as it was then
+        self._stamp: int | None = None  # as it was then
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 

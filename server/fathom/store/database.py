@@ -17,7 +17,7 @@ from fathom.store.migrations import HEAD
 from fathom.store.responses import ResponseRepository
 from fathom.store.secrets import SecretRepository
 from fathom.store.servers import ServerRepository
-from fathom.store.stamp import Stamp, stamp_of
+from fathom.store.stamp import Stamps
 from fathom.store.usage import UsageRepository
 from fathom.telemetry import metrics
 
@@ -55,6 +55,7 @@ class Database:
         self.name = parsed.set(query={}).render_as_string(hide_password=True)
         self._file = engines.file_of(parsed)
         self._writer, self._reader = engines.make(parsed)
+        self._stamps = Stamps(self._file) if self._file else None
         self._turn = asyncio.Lock() if self._file else nullcontext()  # SQLite has one writer; ours take turns, in order
 
     async def start(self) -> None:
@@ -68,6 +69,8 @@ class Database:
                 await self._migrate()
 
     async def stop(self) -> None:
+        if self._stamps:
+            self._stamps.close()
         await self._reader.dispose()
         await self._writer.dispose()
 
@@ -99,9 +102,9 @@ class Database:
             async with self._reader.begin() as connection:
                 return await checking.problems(connection)
 
-    def stamp(self) -> Stamp | None:
-        """The same as an earlier one: nothing was written in between. None: only the database can tell."""
-        return stamp_of(self._file) if self._file else None
+    def stamp(self) -> int | None:
+        """The same as an earlier one: nothing was written in between. None: whoever wants to know has to look."""
+        return self._stamps.take() if self._stamps else None
 
     async def _revision(self) -> str | None:
         async with asyncio.timeout(_DEADLINE), self._reader.begin() as connection:

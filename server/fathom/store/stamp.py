@@ -1,24 +1,33 @@
-"""Whether a database can have changed since it was last looked at, told without asking it."""
+"""Whether a database can have changed since it was last looked at, told for next to nothing."""
 
-import os
-import time
+import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
-Stamp = tuple[int, ...]
 
-_SETTLED = 100_000_000  # nanoseconds; ten steps or more of the clock of file times
+class Stamps:
+    """Of SQLite's `file`. It has a connection of its own, which is opened when it is first needed and never waits."""
 
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._connection: sqlite3.Connection | None = None
 
-def stamp_of(file: Path) -> Stamp | None:
-    """Of SQLite's `file`: another one after every commit, by whichever process. None while nobody can tell.
+    def take(self) -> int | None:
+        """Another one after every commit, whoever made it, once it can be seen. None: it cannot be told now.
 
-    In WAL mode a commit is a write to the log beside the file (https://sqlite.org/wal.html). Two writes may bear the
-    same time if they come within one step of the clock, so a time is no stamp until it is a while ago.
-    """
-    try:
-        states = os.stat(file), os.stat(f"{file}-wal")
-    except OSError:  # a log that is not there yet, or no more
-        return None
-    if time.time_ns() - max(state.st_mtime_ns for state in states) < _SETTLED:
-        return None
-    return tuple(each for state in states for each in (state.st_ino, state.st_size, state.st_mtime_ns))
+        This is https://sqlite.org/pragma.html#pragma_data_version: a look into shared memory.
+        """
+        try:
+            if self._connection is None:
+                uri = f"{self._file.absolute().as_uri()}?mode=ro"
+                self._connection = sqlite3.connect(uri, timeout=0, isolation_level=None, uri=True)
+            [(version,)] = self._connection.execute("PRAGMA data_version").fetchall()
+        except sqlite3.Error:
+            return None
+        return int(version)
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            if self._connection:
+                self._connection.close()
+        self._connection = None

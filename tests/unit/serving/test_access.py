@@ -124,7 +124,7 @@ async def test_what_others_change_is_seen_in_the_background(database, monkeypatc
 
 
 async def test_a_database_that_says_of_itself_that_nothing_was_written_is_not_asked(database, monkeypatch):
-    stamp = [(1,)]
+    stamp = [1]
     monkeypatch.setattr(Database, "stamp", lambda _: stamp[0])
     monkeypatch.setattr(module, "EVERY", 0.01)
     access = Access(database, SERVER, trusting=True)
@@ -133,7 +133,7 @@ async def test_a_database_that_says_of_itself_that_nothing_was_written_is_not_as
         await asyncio.sleep(0.2)
     assert faults.seen == 0
     await create(database)
-    stamp[0] = (2,)
+    stamp[0] = 2
     await soon(lambda: not access.open, "the key is seen")
     await access.stop()
 

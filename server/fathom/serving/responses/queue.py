@@ -17,7 +17,6 @@ from fathom.serving.responses.recorder import Recorder
 from fathom.serving.responses.run import Run
 from fathom.store.database import Database
 from fathom.store.responses import StoredResponse
-from fathom.store.stamp import Stamp
 from fathom.telemetry import record
 
 Callers = Callable[[str | None, str], Caller]
@@ -52,7 +51,7 @@ class Queue:
         self._database, self._recorder, self._generate, self._dialect = database, recorder, generate, dialect
         self._callers, self._owner, self._slots, self._ready = callers, owner, slots, ready
         self._news = asyncio.Event()
-        self._empty: Stamp | None = None  # the database when nothing was queued
+        self._empty: int | None = None  # the database when nothing was queued
 
     def tell(self) -> None:
         """There is a new response, or a free slot."""

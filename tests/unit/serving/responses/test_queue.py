@@ -54,14 +54,14 @@ async def test_a_slot_that_is_free_is_taken_at_once(serve, speaker, monkeypatch)
 
 
 async def test_a_database_that_says_of_itself_that_nothing_was_written_is_not_asked(serve, speaker, monkeypatch):
-    stamp = [(1,)]
+    stamp = [1]
     monkeypatch.setattr(Database, "stamp", lambda _: stamp[0])
     async with serve() as responses:
         await asyncio.sleep(0.1)
         monkeypatch.setattr(responses._queue, "tell", lambda: None)
         [id] = await enqueue(responses, 1)
         await never(soon(lambda: speaker.asked, "it runs"), "it was asked")
-        stamp[0] = (2,)
+        stamp[0] = 2
         await soon(lambda: speaker.running == [id], "it runs")
 
 

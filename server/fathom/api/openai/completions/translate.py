@@ -69,8 +69,7 @@ class CompletionStream:
     async def frames(self, events: AsyncGenerator[Numbered]) -> AsyncGenerator[bytes]:
         """Nothing leaves before every prompt is accepted or waits: until then, an error still is a status.
 
-        Then the headers leave, with an empty frame. A comment would do the same, but the client of `vllm bench serve`
-        (vLLM 0.32) cuts the blank line off behind one that comes alone, and takes the next frame for a part of it.
+        Then the headers leave, with an empty frame.
         """
         held = bytearray()
         async with aclosing(events):
