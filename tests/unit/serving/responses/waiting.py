@@ -20,7 +20,7 @@ async def begun(responses: Responses, draft: Draft) -> Run:
 
 async def soon(condition: Callable[[], object], what: str) -> None:
     """Wait for `condition()`, which may be a coroutine function; fail with `what` when it does not come."""
-    for _ in range(500):
+    for _ in range(2000):  # 20 s, on a busy machine
         met = condition()
         if await met if isawaitable(met) else met:
             return
