@@ -23,6 +23,7 @@ TOKENS = 20_000
 ROUNDS = 5
 
 TOKENIZER = small_tokenizer()
+TOKEN_BYTES = TokenBytes(TOKENIZER.backend_tokenizer)
 IDS = (TOKENIZER.encode("hello world, the sky is blue. ", add_special_tokens=False) * TOKENS)[:TOKENS]
 DELIMITERS = [Delimiter(text, TOKENIZER.convert_tokens_to_ids(text)) for text in ("<think>", "</think>")]
 SPELLED = [Delimiter(each.text) for each in DELIMITERS]
@@ -49,8 +50,7 @@ def tools() -> TurnReader:
 
 
 def _reader(**stages: object) -> TurnReader:
-    backend = TOKENIZER.backend_tokenizer
-    return TurnReader(Detokenizer(backend, [5]), TokenBytes(backend), **stages)  # type: ignore[arg-type]
+    return TurnReader(Detokenizer(TOKEN_BYTES, [5]), TOKEN_BYTES, **stages)  # type: ignore[arg-type]
 
 
 def events(reader: TurnReader) -> Iterator[Event]:

@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 _PATIENCE = 60.0  # seconds for one group, far more than any takes: what is over it hangs
 _SETTLE = 20.0
-_ROUNDS = 5
+_ROUNDS = 12
 _GROWN = 8 << 20  # bytes in one round
 
 
@@ -69,8 +69,8 @@ class Target:
             _report([f"{self._holds()[0]} descriptors are open, and {files} were"])
 
     def stops_growing(self, abuse: Callable[[], None]) -> None:
-        """After one of a few rounds the API process holds no more than it once did. How much it is depends on how many
-        large requests were in it at once; what leaks grows with each round."""
+        """After one of the rounds, most often the second, the API process holds no more than it once did. How much it
+        is depends on how many large requests were in it at once; what leaks grows with each round."""
         most = self._holds()[1]
         grown: list[int] = []
         while len(grown) < _ROUNDS:

@@ -40,7 +40,7 @@ class Observe:
         began = time.perf_counter()
         asked = Headers(scope=scope).get("x-request-id", "")
         request_id = asked if _GOOD_ID.fullmatch(asked) else f"req_{uuid.uuid4().hex}"
-        scope.setdefault("state", {}).update(request_id=request_id, send=send)  # the latter for streams (sse.py)
+        scope.setdefault("state", {})["request_id"] = request_id
         fields = record.begin()
         status = _CLIENT_GONE  # unless an answer begins
 

@@ -58,10 +58,10 @@ def queued(event: Queued) -> bytes:
 
 
 class EventStream(Response):
-    """Writes frames until they end or the client goes. Nothing is done per frame but sending it.
+    """Writes frames until they end or the client goes. Nothing is done per frame but writing it.
 
-    uvicorn takes 64 KiB that the client has not read, then `send` waits: no more than that lies here for a slow reader.
-    What is in between looks at headers alone, and is passed by once they have left.
+    Frames go straight to the connection (connection.py), past all that looks at headers alone, as long as the client
+    reads. uvicorn takes 64 KiB that it has not read, then `send` waits: no more than that lies here for a slow reader.
 
     Behind a comment, a frame begins with another one: the client of `vllm bench serve` cuts off the blank line of what
     comes alone, and would take what follows for a part of it.
@@ -85,11 +85,13 @@ class EventStream(Response):
         self._keep_alive, self._write_timeout = settings.keep_alive, settings.write_timeout
         self._sending, self._since = False, time.monotonic()
         self._commented = False
+        self._write: Callable[[bytes], bool]
+        self._send: Send
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        send = scope["state"].get("send", send)
-        tasks = [asyncio.create_task(work) for work in (self._write(send), _gone(receive), self._watch(send))]
+        self._write, self._send = scope["state"].get("write", _cannot), send
+        tasks = [asyncio.create_task(work) for work in (self._say_all(), _gone(receive), self._watch())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -99,29 +101,33 @@ class EventStream(Response):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _write(self, send: Send) -> None:
+    async def _say_all(self) -> None:
         async with aclosing(self._frames) as frames:
-            await self._send(send, self._first)
+            await self._say(self._first)
             try:
                 async for frame in frames:
-                    await self._send(send, frame)
+                    if self._commented or frame[:1] == b":" or not (frame and self._write(frame)):
+                        await self._say(frame)
+                    else:
+                        self._since = time.monotonic()
             except ServiceError as error:
-                await self._send(send, self._on_error(error))  # the last word: what failed never looks complete
+                await self._say(self._on_error(error))  # the last word: what failed never looks complete
             except Exception:  # a bug of ours: the client still learns that this is no whole stream; the log has it
-                await self._send(send, self._on_error(errors.SURPRISE))
+                await self._say(self._on_error(errors.SURPRISE))
                 raise
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send(self, send: Send, frame: bytes) -> None:
+    async def _say(self, frame: bytes) -> None:
+        """Waits for a client that does not read."""
         if frame:
             commented, self._commented = self._commented, frame[:1] == b":"
             if commented and not self._commented:
                 frame = _APART + frame
         self._sending, self._since = True, time.monotonic()
-        await send({"type": "http.response.body", "body": frame, "more_body": True})
+        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
         self._sending, self._since = False, time.monotonic()
 
-    async def _watch(self, send: Send) -> None:
+    async def _watch(self) -> None:
         """Breaks a silence. Returns when the client does not read."""
         while True:
             passed = time.monotonic() - self._since
@@ -130,7 +136,7 @@ class EventStream(Response):
             if not self._sending and passed >= self._keep_alive:
                 try:
                     async with asyncio.timeout(self._write_timeout):
-                        await self._send(send, self._sign_of_life)
+                        await self._say(self._sign_of_life)
                 except TimeoutError:
                     break
                 passed = 0.0
@@ -138,6 +144,11 @@ class EventStream(Response):
             await asyncio.sleep(min(left, self._keep_alive, self._write_timeout))
         metrics.STREAMS_UNREAD.inc()
         record.note(unread=True)
+
+
+def _cannot(_frame: bytes) -> bool:
+    """There is no connection of ours below, in tests of the app alone."""
+    return False
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:

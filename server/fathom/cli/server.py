@@ -20,6 +20,7 @@ from fathom.app import create_app
 from fathom.cli.banner import banner
 from fathom.cli.complain import complain
 from fathom.cli.progress import showing_progress
+from fathom.core.allocator import give_large_back
 from fathom.core.engine import ModelCard, Phase
 from fathom.core.errors import StartupError, StoreUnavailable
 from fathom.engine.supervisor import Hooks
@@ -79,6 +80,7 @@ def _notice_vanished_clients(listening: socket.socket, seconds: float) -> None:
 
 def serve_until_the_end(settings: Settings, listening: socket.socket) -> NoReturn:
     """Serve until a signal comes (exit status 0) or the engine fails (1, and one line that says why)."""
+    give_large_back()
     uvloop.run(_serve(settings, listening))
     raise AssertionError("_serve ends the process")
 

@@ -12,15 +12,23 @@ from fathom.engine.scanner import Found, Scanner
 class Detokenizer:
     """The text that each further token completes; empty while a character's bytes are not all there.
 
-    The prompt primes the stream, since some tokenizers write the first word of a text differently.
+    The prompt primes the stream, since some tokenizers write the first word of a text differently. Tokens that are
+    text wherever they stand do not go through it: that takes several times as long as to look them up.
     """
 
-    def __init__(self, tokenizer: Tokenizer, prompt_ids: Sequence[int], *, skip_special_tokens: bool = True) -> None:
-        self._tokenizer = tokenizer
+    def __init__(
+        self, token_bytes: "TokenBytes", prompt_ids: Sequence[int], *, skip_special_tokens: bool = True
+    ) -> None:
+        self._tokens, self._tokenizer = token_bytes, token_bytes.tokenizer
         self._stream = DecodeStream(ids=list(prompt_ids), skip_special_tokens=skip_special_tokens)
+        self._holds = False
 
     def step(self, token_id: int) -> str:
-        return self._stream.step(self._tokenizer, token_id) or ""
+        if not self._holds and (alone := self._tokens.text(token_id)):
+            return alone
+        text = self._stream.step(self._tokenizer, token_id) or ""
+        self._holds = not text
+        return text
 
 
 class TokenBytes:
@@ -31,18 +39,36 @@ class TokenBytes:
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._byte_level = _decodes_byte_level(tokenizer)
+        self.tokenizer = tokenizer
+        decoders = _decoders(tokenizer)
+        self._byte_level, self._joins = "ByteLevel" in decoders, decoders == {"ByteLevel"}
         self._added = set(tokenizer.get_added_tokens_decoder())
         self._known: dict[int, bytes] = {}
+        self._texts: dict[int, str] = {}
 
     def __call__(self, token_id: int) -> bytes:
         if token_id not in self._known:
             self._known[token_id] = self._look_up(token_id)
         return self._known[token_id]
 
+    def text(self, token_id: int) -> str:
+        """The token's text, if that is the same wherever it stands; else nothing."""
+        text = self._texts.get(token_id)
+        if text is None:
+            text = self._texts[token_id] = self._text_alone(token_id)
+        return text
+
+    def _text_alone(self, token_id: int) -> str:
+        token = self.tokenizer.id_to_token(token_id) or ""
+        if not self._joins or token_id in self._added or not all(char in _BYTE_OF for char in token):
+            return ""
+        try:
+            return b"".join(_BYTE_OF[char] for char in token).decode()
+        except UnicodeDecodeError:
+            return ""
+
     def _look_up(self, token_id: int) -> bytes:
-        token = self._tokenizer.id_to_token(token_id) or ""
+        token = self.tokenizer.id_to_token(token_id) or ""
         if token_id in self._added:
             return token.encode()
         if self._byte_level:
@@ -81,9 +107,10 @@ class StopStrings:
         return text
 
 
-def _decodes_byte_level(tokenizer: Tokenizer) -> bool:
+def _decoders(tokenizer: Tokenizer) -> set[str]:
+    """What makes text of tokens, one after the other."""
     decoder = json.loads(tokenizer.to_str())["decoder"] or {}
-    return "ByteLevel" in {each["type"] for each in (decoder, *decoder.get("decoders", []))}
+    return {each["type"] for each in decoder.get("decoders", [decoder] if decoder else [])}
 
 
 def _byte_alphabet() -> dict[str, bytes]:

@@ -164,7 +164,7 @@ class Planner:
             calls = ToolReader(find_parser(parser, self._tokenizer), self._tokenizer, uses.tools)
         keeps_markup = calls is not None or (machines is not None and machines.keeps_markup)
         return TurnReader(
-            Detokenizer(self._tokenizer.backend_tokenizer, prompt.ids, skip_special_tokens=not keeps_markup),
+            Detokenizer(self.token_bytes, prompt.ids, skip_special_tokens=not keeps_markup),
             self.token_bytes,
             machine=machines.make(prompt, constrained=constrained, calls=bool(uses.tools) and uses.mode != "none")
             if machines

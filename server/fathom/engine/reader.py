@@ -66,6 +66,7 @@ class TurnReader:
         self._stop = StopStrings(sampling.stop)
         self._most_alternatives = sampling.logprobs or 0
         self._log = TokenLog() if sampling.logprobs is not None else None
+        self._plain = not (machine or calls or sampling.stop or self._log or report_ids)
         self._end_token = 0
         self._called = self._budget_exhausted = False
 
@@ -75,12 +76,14 @@ class TurnReader:
 
     def read(
         self, token_ids: Sequence[int], alternatives: Alternatives = None, *, ended: bool = False
-    ) -> Iterator[Event]:
+    ) -> Sequence[Event]:
         """Take the next tokens. Neighbouring pieces of one kind come as one event.
 
         alternatives: vLLM's logprobs, one mapping a token. ended: the last token ended the turn. It is no text, and it
         counts if nothing follows it.
         """
+        if self._plain and len(token_ids) == 1 and not ended:
+            return self._read_plain(token_ids[0])
         read: list[int] = []
         pieces: list[Piece] = []
         for at, token_id in enumerate(token_ids[:-1] if ended else token_ids):
@@ -91,10 +94,19 @@ class TurnReader:
         ended = ended and not self.stopped
         self._end_token = int(ended)
         self.ids += read
-        if self._report_ids:
-            read += token_ids[-1:] if ended else []
-            yield Tokens(tuple(read))
-        yield from self._out(pieces)
+        if not self._report_ids:
+            return self._out(pieces)
+        read += token_ids[-1:] if ended else []
+        return [Tokens(tuple(read)), *self._out(pieces)]
+
+    def _read_plain(self, token_id: int) -> Sequence[Event]:
+        """The same for what most requests are, a token of an answer that nothing is looked for in."""
+        self.ids.append(token_id)
+        self._end_token = 0
+        if text := self._detokenizer.step(token_id):
+            self.answered = True
+            return (TextDelta(text),)
+        return ()
 
     def finish(self, reason: FinishReason, prompt_tokens: int, cached_tokens: int = 0) -> Iterator[Event]:
         """The last pieces, and Finished."""
@@ -107,7 +119,7 @@ class TurnReader:
                 pieces += self._answer(piece, -1)
         if self._calls:
             pieces += self._calls.finish(cut=cut)
-        pieces = self._through_stop(pieces)
+        pieces = [*self._through_stop(pieces)]
         if rest := self._stop.flush():
             pieces.append(TextDelta(rest))
         yield from self._out(pieces)
@@ -123,7 +135,7 @@ class TurnReader:
             stop=self._stop.hit,
         )
 
-    def _read_one(self, token_id: int, alternatives: Mapping[int, EngineLogprob] | None) -> list[Piece]:
+    def _read_one(self, token_id: int, alternatives: Mapping[int, EngineLogprob] | None) -> Sequence[Piece]:
         text = self._detokenizer.step(token_id)
         if self._log and alternatives:
             self._log.push(token_logprob(token_id, alternatives, self._most_alternatives, self._token_bytes), text)
@@ -145,7 +157,9 @@ class TurnReader:
             return self._calls.feed(piece.text, token_id)
         return [piece]
 
-    def _through_stop(self, pieces: Sequence[Piece]) -> list[Piece]:
+    def _through_stop(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
+        if len(pieces) == 1 and isinstance(pieces[0], ReasoningDelta):
+            return pieces
         passed: list[Piece] = []
         for piece in pieces:
             if self.stopped:
@@ -153,7 +167,7 @@ class TurnReader:
             match piece:
                 case TextDelta(text):
                     if safe := self._stop.feed(text):
-                        passed.append(TextDelta(safe))
+                        passed.append(piece if safe == text else TextDelta(safe))
                     self.stopped = self._stop.hit is not None
                 case ToolCallStart(call=call) if call > 0 and not self._parallel_calls:
                     self.stopped = True
@@ -162,23 +176,21 @@ class TurnReader:
                     passed.append(piece)
         return passed
 
-    def _out(self, pieces: Sequence[Piece]) -> Iterator[Piece]:
-        for piece in _merged(pieces):
-            if self._log and isinstance(piece, TextDelta | ReasoningDelta):
-                yield replace(piece, logprobs=self._log.take(piece.text))
-            else:
-                yield piece
+    def _out(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
+        whole = _merged(pieces) if len(pieces) > 1 else pieces
+        return [self._with_logprobs(piece, self._log) for piece in whole] if self._log else whole
+
+    def _with_logprobs(self, piece: Piece, log: TokenLog) -> Piece:
+        return replace(piece, logprobs=log.take(piece.text)) if isinstance(piece, TextDelta | ReasoningDelta) else piece
 
 
-def _merged(pieces: Sequence[Piece]) -> Iterator[Piece]:
+def _merged(pieces: Sequence[Piece]) -> Sequence[Piece]:
     """Neighbouring pieces of trace or of answer as one."""
-    run: Piece | None = None
+    merged: list[Piece] = []
     for piece in pieces:
-        if isinstance(run, TextDelta | ReasoningDelta) and type(run) is type(piece):
-            run = type(run)(run.text + piece.text)
+        last = merged[-1] if merged else None
+        if isinstance(last, TextDelta | ReasoningDelta) and type(last) is type(piece):
+            merged[-1] = type(last)(last.text + piece.text)
         else:
-            if run is not None:
-                yield run
-            run = piece
-    if run is not None:
-        yield run
+            merged.append(piece)
+    return merged

@@ -1,7 +1,7 @@
 """One request while it is in the engine, and in the engine that comes after a crash: its outputs, and how it ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from vllm import SamplingParams
@@ -27,6 +27,24 @@ REFUSED = (VLLMClientError, ValueError)
 _aborts: set[asyncio.Task[None]] = set()
 
 
+class Bell(asyncio.Event):
+    """What vLLM tells that there is an output, which Event.wait would hear at three times the cost. One may listen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._listens: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        if self._listens and not self._listens.done():
+            self._listens.set_result(None)
+
+    def rings(self) -> asyncio.Future[None]:
+        """Done with the next output. What is there already is not waited for: it has to be looked for first."""
+        self._listens = self._loop.create_future()
+        return self._listens
+
+
 class Run:
     """`finished`: the engine is done with it. `reason`, `cached_tokens`: known once something has come. `crashes`: of
     the engine with it inside."""
@@ -47,6 +65,7 @@ class Run:
         self._produced: list[int] = []
         self._llm: AsyncLLM
         self._queue: RequestOutputCollector
+        self._bell: Bell
         self._ahead: RequestOutput | None = None
 
     async def begin(self) -> None:
@@ -56,6 +75,7 @@ class Run:
             self._llm = await self._core.up()
             try:
                 self._queue = await self._llm.add_request(self._id, self._prompt, params, lora_request=self._lora)
+                self._bell = self._queue.ready = Bell()
                 return
             except EngineDeadError:  # it was not in there yet
                 continue
@@ -85,7 +105,10 @@ class Run:
             yield output
         while not self.finished:
             try:
-                output = self._queue.get_nowait() or await self._queue.get()
+                output = self._queue.get_nowait()
+                while output is None:
+                    await self._bell.rings()
+                    output = self._queue.get_nowait()
             except EngineDeadError:
                 await self._go_on()
                 continue
@@ -106,7 +129,7 @@ class Run:
                 self._produced += output.outputs[0].token_ids
                 yield output
 
-    def read(self, reader: TurnReader, output: RequestOutput) -> Iterator[Event]:
+    def read(self, reader: TurnReader, output: RequestOutput) -> Sequence[Event]:
         """One of the outputs through a reader; the last one that counts, if that has stopped."""
         completion = output.outputs[0]
         ended = self._note(completion.finish_reason)

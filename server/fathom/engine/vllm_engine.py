@@ -4,7 +4,6 @@ This module imports nothing heavy, so that the API can listen at once; `start` b
 """
 
 import asyncio
-import ctypes
 import gc
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from fathom.core.allocator import give_back
 from fathom.core.engine import Embedding, ModelCard, Phase, Prepared, Progress, Tokenized, Trouble
 from fathom.core.events import Event
 from fathom.core.generation import GenerationRequest, Prompt, ReasoningControl, Text, TokenIds
@@ -101,15 +101,9 @@ def _no_garbage() -> Iterator[None]:
     try:
         yield
     finally:
-        _give_back()
+        give_back()
         gc.freeze()
         gc.enable()
-
-
-def _give_back() -> None:
-    """What was freed on the way, which glibc keeps: some MiB, in milliseconds. Other C libraries have no such call."""
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)
 
 
 def _load(settings: Settings, progress: Progress, cancel: threading.Event) -> "Turns | Pooling":

@@ -42,7 +42,7 @@ class Deadline:
             await self._closing
         if self._error:  # ended while nothing was waited for
             raise self._error.with_traceback(None)
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         before = task.cancelling()
         self._waits = task

@@ -75,36 +75,38 @@ class Meter:
             self._deadline.produces()
             self._entry.read()
         match event:
+            case TextDelta() | ToolCallDelta():
+                self._piece(event.choice)
+                if event.choice not in self._answered:
+                    self._answer(event.choice)
+            case ReasoningDelta():
+                self._thought += 1
+                self._piece(event.choice)
             case Accepted(prompt_tokens):
                 record.add(prompt_tokens=prompt_tokens)
                 self._used.requests, self._used.prompt_tokens = 1, prompt_tokens
                 self._entry.come()
-            case ReasoningDelta():
-                self._thought += 1
-                self._piece(event.choice)
-            case TextDelta() | ToolCallDelta():
-                self._piece(event.choice)
-                self._answer(event.choice)
             case ToolCallStart():
                 metrics.TOOL_CALLS.inc()
-                self._answer(event.choice)
+                if event.choice not in self._answered:
+                    self._answer(event.choice)
             case Finished():
                 self._finish(event)
 
     def _piece(self, choice: int) -> None:
         self._entry.produce()
         now = time.perf_counter()
-        if choice in self._last:
-            metrics.INTER_TOKEN_LATENCY.observe(now - self._last[choice])
-        elif not self._last:
+        last, self._last[choice] = self._last.get(choice), now
+        if last is not None:
+            metrics.INTER_TOKEN_LATENCY.observe(now - last)
+        elif len(self._last) == 1:
             metrics.TIME_TO_FIRST_TOKEN.observe(now - self._began)
             record.note(ttft_ms=round((now - self._began) * 1000, 1))
-        self._last[choice] = now
 
     def _answer(self, choice: int) -> None:
-        if choice not in self._answered:
-            self._answered.add(choice)
-            metrics.TIME_TO_FIRST_ANSWER_TOKEN.observe(time.perf_counter() - self._began)
+        """Its answer begins."""
+        self._answered.add(choice)
+        metrics.TIME_TO_FIRST_ANSWER_TOKEN.observe(time.perf_counter() - self._began)
 
     def _finish(self, event: Finished) -> None:
         self._entry.finish(event)

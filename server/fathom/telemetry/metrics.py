@@ -5,6 +5,8 @@ Labels are bounded: routes are templates, statuses are codes, the model is the s
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from fathom.telemetry.tally import Tally
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
 _TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5)
 
@@ -19,9 +21,7 @@ TIME_TO_FIRST_TOKEN = Histogram(
 TIME_TO_FIRST_ANSWER_TOKEN = Histogram(
     "fathom_time_to_first_answer_token_seconds", "From the request to the first token of its answer.", buckets=_SECONDS
 )
-INTER_TOKEN_LATENCY = Histogram(
-    "fathom_inter_token_latency_seconds", "Between two pieces of one stream.", buckets=_TOKEN_SECONDS
-)
+INTER_TOKEN_LATENCY = Tally("fathom_inter_token_latency_seconds", "Between two pieces of one stream.", _TOKEN_SECONDS)
 PROMPT_TOKENS = Counter("fathom_prompt_tokens", "Prompt tokens, by whether the prefix cache had them.", ("cached",))
 COMPLETION_TOKENS = Counter("fathom_completion_tokens", "Generated tokens, trace included.")
 REASONING_TOKENS = Counter("fathom_reasoning_tokens", "Generated tokens that were part of a trace.")

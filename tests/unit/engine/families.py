@@ -10,7 +10,7 @@ from importlib.metadata import files
 from typing import Any
 
 from fathom.core.events import Piece, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart
-from fathom.engine.detokenizer import Detokenizer
+from fathom.engine.detokenizer import Detokenizer, TokenBytes
 from fathom.engine.harmony import HarmonyMachine, HarmonyTokens, open_header
 from fathom.engine.reader import Calls
 from fathom.engine.reasoning import Delimiter, ReasoningMachine
@@ -154,7 +154,7 @@ def _pieces(
     calls: Calls | None,
     cut: bool,
 ) -> Iterator[Piece]:
-    detokenizer = Detokenizer(tokenizer.backend_tokenizer, [], skip_special_tokens=calls is None)
+    detokenizer = Detokenizer(TokenBytes(tokenizer.backend_tokenizer), [], skip_special_tokens=calls is None)
     for token_id in ids:
         text = detokenizer.step(token_id)
         for piece in machine.feed(token_id, text) if machine else [TextDelta(text)]:

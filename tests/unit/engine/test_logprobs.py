@@ -54,7 +54,7 @@ def test_an_added_token_is_its_own_text():
 
 
 def test_the_detokenizer_waits_for_whole_characters():
-    steps = Detokenizer(TOKENIZER.backend_tokenizer, [])
+    steps = Detokenizer(TokenBytes(TOKENIZER.backend_tokenizer), [])
     texts = [steps.step(token_id) for token_id in TOKENIZER.encode("🐍", add_special_tokens=False)]
     assert texts[-1] == "🐍"
     assert set(texts[:-1]) == {""}

@@ -14,7 +14,7 @@ def reader(tokenizer, *, thinking=True, reasons=True, stop=(), logprobs=None, **
     delimiters = [Delimiter(text, ids(text)) for text in ("<think>", "</think>")]
     backend = tokenizer.backend_tokenizer
     return TurnReader(
-        Detokenizer(backend, [5, 6, 7]),
+        Detokenizer(TokenBytes(backend), [5, 6, 7]),
         TokenBytes(backend),
         machine=ReasoningMachine(*delimiters, thinking=thinking) if reasons else None,
         sampling=Sampling(stop=stop, logprobs=logprobs),

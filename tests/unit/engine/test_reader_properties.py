@@ -49,7 +49,7 @@ def reader(thinking: bool, tokens: bool, *, stop=("STOP",), logprobs: int | None
     ids = made.convert_tokens_to_ids
     start, end = (Delimiter(text, ids(text) if tokens else None) for text in ("<think>", "</think>"))
     return TurnReader(
-        Detokenizer(made.backend_tokenizer, [5], skip_special_tokens=False),
+        Detokenizer(TokenBytes(made.backend_tokenizer), [5], skip_special_tokens=False),
         TokenBytes(made.backend_tokenizer),
         machine=ReasoningMachine(start, end, thinking=thinking),
         calls=ToolReader(find_parser("hermes", made), made, TOOLS),

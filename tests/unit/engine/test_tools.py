@@ -4,7 +4,7 @@ import re
 import pytest
 from fathom.core.events import TextDelta, ToolCallDelta, ToolCallStart
 from fathom.core.generation import Tool
-from fathom.engine.detokenizer import Detokenizer
+from fathom.engine.detokenizer import Detokenizer, TokenBytes
 from fathom.engine.tool_parsers import find_parser
 from fathom.engine.tools import ToolReader
 from hypothesis import HealthCheck, given, settings
@@ -140,7 +140,7 @@ def test_a_family_through_its_real_tokens(family, tokenizer):
         "Let me look 🙂.\n\n", [(name, json.dumps(value, ensure_ascii=False)) for name, value in made]
     )
     reader = ToolReader(find_parser(family, tokenizer), tokenizer, TOOLS)
-    detokenizer = Detokenizer(tokenizer.backend_tokenizer, [0], skip_special_tokens=False)
+    detokenizer = Detokenizer(TokenBytes(tokenizer.backend_tokenizer), [0], skip_special_tokens=False)
     ids = tokenizer.encode(whole, add_special_tokens=False)
     pieces = [one for token in ids for one in reader.feed(detokenizer.step(token), token)]
     streamed = len(pieces)

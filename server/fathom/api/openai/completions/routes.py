@@ -34,11 +34,11 @@ async def create_completion(
     completion_id = f"cmpl-{uuid.uuid4().hex}"
     requests = translate.to_generations(body, completion_id, adapter, fills=card.fills)
     check_parts(terms.caller.limits, len(requests), "prompt")
-    events = translate.merged([generate(terms.on(each)) for each in requests])
+    streams = [generate(terms.on(each)) for each in requests]
     if body.stream:
-        frames = translate.CompletionStream(body, completion_id, len(requests)).frames(events)
+        frames = translate.CompletionStream(body, completion_id, len(requests)).frames(streams)
         return await sse.stream(request, frames, shared.error_frame, headers, settings.http)
-    completion = await sse.unless_gone(request, translate.to_completion(events, body, completion_id, len(requests)))
+    completion = await sse.unless_gone(request, translate.to_completion(streams, body, completion_id))
     if completion is None:
         return Response(status_code=499)
     return Response(msgspec.json.encode(completion), headers=headers, media_type="application/json")

@@ -16,7 +16,7 @@ from fathom.api.openai import fields
 from fathom.api.openai.completions.choices import Choices, Piece, whole
 from fathom.api.openai.completions.schemas import CompletionRequest
 from fathom.core.errors import BadRequest, Unsupported
-from fathom.core.events import Accepted, Event, Queued
+from fathom.core.events import Accepted, Event, Queued, TextDelta
 from fathom.core.generation import GenerationRequest, Text, TokenIds
 from fathom.core.merging import merge
 
@@ -51,37 +51,50 @@ def to_generations(
     ]
 
 
-def merged(streams: Sequence[AsyncGenerator[Event]]) -> AsyncGenerator[Numbered]:
-    """The events of all prompts, as they come."""
-    return merge([_numbered(prompt, events, len(streams) > 1) for prompt, events in enumerate(streams)])
-
-
 class CompletionStream:
     """Events to frames of one streamed completion."""
 
     def __init__(self, body: CompletionRequest, completion_id: str, prompts: int) -> None:
-        self._choices = Choices(body, prompts)
+        self._choices, self._each = Choices(body, prompts), body.choices
         self._with_usage = body.wants_usage
         self._head = b"data: " + _encode(_head(body, completion_id))[:-1]
         self._before = self._head + b',"choices":['
         self._after = b"]" + (b',"usage":null' if self._with_usage else b"") + b"}\n\n"
+        self._held = bytearray()
+        self._text_alone = body.logprobs is None and not body.return_token_ids
+        self._before_text = [self._before + b'{"index":%d,"text":' % at for at in range(prompts * body.choices)]
+        self._after_text = b',"logprobs":null,"finish_reason":null}' + self._after
 
-    async def frames(self, events: AsyncGenerator[Numbered]) -> AsyncGenerator[bytes]:
-        """Nothing leaves before every prompt is accepted or waits: until then, an error still is a status.
+    async def frames(self, streams: Sequence[AsyncGenerator[Event]]) -> AsyncGenerator[bytes]:
+        """Of the prompts' events, in their order.
 
-        Then the headers leave, with an empty frame.
+        Nothing leaves before every prompt is accepted or waits: until then, an error still is a status. Then the
+        headers leave, with an empty frame.
         """
-        held = bytearray()
-        async with aclosing(events):
-            async for prompt, event in events:
-                for piece in self._choices.read(prompt, event):
-                    held += self._before + _encode(piece) + self._after
-                if isinstance(event, Queued):
-                    held += sse.queued(event)
-                if self._choices.prepared and (held or isinstance(event, Accepted)):
-                    yield bytes(held)
-                    held.clear()
+        if len(streams) == 1:
+            async with aclosing(streams[0]) as events:
+                async for event in events:
+                    if (frame := self._frame(0, event)) is not None:
+                        yield frame
+        else:
+            async with aclosing(_merged(streams)) as several:
+                async for prompt, event in several:
+                    if (frame := self._frame(prompt, event)) is not None:
+                        yield frame
         yield self._end()
+
+    def _frame(self, prompt: int, event: Event) -> bytes | None:
+        if self._text_alone and isinstance(event, TextDelta) and self._choices.prepared and not self._held:
+            before = self._before_text[prompt * self._each + event.choice]
+            return before + _encode(event.text) + self._after_text
+        for piece in self._choices.read(prompt, event):
+            self._held += self._before + _encode(piece) + self._after
+        if isinstance(event, Queued):
+            self._held += sse.queued(event)
+        if not self._choices.prepared or not (self._held or isinstance(event, Accepted)):
+            return None
+        frame, self._held = bytes(self._held), bytearray()
+        return frame
 
     def _end(self) -> bytes:
         usage = self._choices.usage()
@@ -90,12 +103,12 @@ class CompletionStream:
 
 
 async def to_completion(
-    events: AsyncGenerator[Numbered], body: CompletionRequest, completion_id: str, prompts: int
+    streams: Sequence[AsyncGenerator[Event]], body: CompletionRequest, completion_id: str
 ) -> dict[str, Any]:
-    """The whole completion, once it is there."""
-    choices = Choices(body, prompts)
-    pieces: list[list[Piece]] = [[] for _ in range(prompts * body.choices)]
-    async with aclosing(events):
+    """The whole completion of the prompts' events, once it is there."""
+    choices = Choices(body, len(streams))
+    pieces: list[list[Piece]] = [[] for _ in range(len(streams) * body.choices)]
+    async with aclosing(_merged(streams)) as events:
         async for prompt, event in events:
             for piece in choices.read(prompt, event):
                 pieces[piece["index"]].append(piece)
@@ -105,6 +118,11 @@ async def to_completion(
 
 def _head(body: CompletionRequest, completion_id: str) -> dict[str, Any]:
     return {"id": completion_id, "object": "text_completion", "created": int(time.time()), "model": body.model}
+
+
+def _merged(streams: Sequence[AsyncGenerator[Event]]) -> AsyncGenerator[Numbered]:
+    """The events of all prompts, as they come."""
+    return merge([_numbered(prompt, events, len(streams) > 1) for prompt, events in enumerate(streams)])
 
 
 async def _numbered(prompt: int, events: AsyncGenerator[Event], one_of_many: bool) -> AsyncGenerator[Numbered]:

@@ -3,7 +3,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 from fathom.api.openai.completions.schemas import CompletionRequest
-from fathom.api.openai.completions.translate import CompletionStream, merged, to_completion, to_generations
+from fathom.api.openai.completions.translate import CompletionStream, to_completion, to_generations
 from fathom.core.errors import BadRequest
 from fathom.core.events import Accepted, Echo, Event, Finished, TextDelta, TokenLogprob, Tokens
 from hypothesis import given
@@ -71,9 +71,9 @@ def joined(chunks: list[Json]) -> list[Json]:
 async def both(body: CompletionRequest, plays: Sequence[Sequence[Event | Exception]]) -> tuple[Json, list[Json]]:
     """The whole completion and the chunks of the streamed one."""
     prompts = len(plays)
-    completion = await to_completion(merged([play(each) for each in plays]), body, "cmpl-1", prompts)
+    completion = await to_completion([play(each) for each in plays], body, "cmpl-1")
     stream = CompletionStream(body, "cmpl-1", prompts)
-    frames = [frame async for frame in stream.frames(merged([play(each) for each in plays]))]
+    frames = [frame async for frame in stream.frames([play(each) for each in plays])]
     return json.loads(json.dumps(completion)), read_events(b"".join(frames).decode())
 
 
@@ -99,14 +99,14 @@ async def test_a_stream_and_the_whole_say_the_same(script, told, ids):
 
 async def test_nothing_leaves_before_every_prompt_is_accepted():
     plays = [[Accepted(1), TextDelta("a"), Finished("stop", 1, 1)], [BadRequest("too long", param="prompt.7")]]
-    frames = CompletionStream(request(), "cmpl-1", 2).frames(merged([play(each) for each in plays]))
+    frames = CompletionStream(request(), "cmpl-1", 2).frames([play(each) for each in plays])
     with pytest.raises(BadRequest, match="too long") as raised:
         await anext(frames)
     assert raised.value.param == "prompt.1.7"
 
 
 async def test_a_stream_that_lacks_an_end_does_not_look_complete():
-    frames = CompletionStream(request(n=2), "cmpl-1", 1).frames(merged([play([Accepted(1), Finished("stop", 1, 1)])]))
+    frames = CompletionStream(request(n=2), "cmpl-1", 1).frames([play([Accepted(1), Finished("stop", 1, 1)])])
     sent = [await anext(frames), await anext(frames)]
     with pytest.raises(AssertionError, match="Finished"):
         await anext(frames)
