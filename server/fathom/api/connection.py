@@ -17,10 +17,11 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from fathom.api import errors
+from fathom.api.body import Body
 from fathom.api.hosts import Hosts
 from fathom.core.errors import HeadersTooLarge, RequestTimeout, ServiceError, TooManyConnections, Unreadable
 from fathom.settings import HttpSettings
@@ -189,16 +190,8 @@ class Connection(HttpToolsProtocol):
         if error := self._hosts.problem(self.headers, self.parser.get_http_version()):
             raise _Enough(error)
         super().on_headers_complete()
-        self.scope["state"]["write"] = partial(self._write, self.cycle)  # for streams (sse.py)
+        self.scope["state"]["body"] = Body(self.transport, self.flow, self.cycle)  # for streams (sse.py)
         self._stays, self.cycle.keep_alive = self.cycle.keep_alive, True  # an early answer is not to close at once
-
-    def _write(self, cycle: RequestResponseCycle, part: bytes) -> bool:
-        """A part of a body, which is not empty, at once. False, and nothing is written, where `send` would wait or has
-        more to do."""
-        if self.flow.write_paused or cycle.disconnected or cycle.response_complete or not cycle.chunked_encoding:
-            return False
-        self.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
-        return True
 
     def on_body(self, body: bytes) -> None:
         self._head = 0

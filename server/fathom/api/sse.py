@@ -13,12 +13,25 @@ from starlette.types import Receive, Scope, Send
 from fathom.api import errors
 from fathom.core.errors import ServiceError
 from fathom.core.events import Queued
+from fathom.core.shortcut import Outlet, Shortcut
 from fathom.settings import HttpSettings
 from fathom.telemetry import metrics, record
 
 Result = TypeVar("Result")
 
 _APART = b":\n\n"
+
+
+class _None:
+    """In tests of the app alone there is no connection of ours below."""
+
+    open = False
+
+    def write(self, frame: bytes) -> None:
+        raise AssertionError("it is never open")
+
+
+_NONE = _None()
 _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -30,9 +43,10 @@ async def stream(
     settings: HttpSettings,
     *,
     sign_of_life: bytes = b": keep-alive\n\n",
+    shortcut: Shortcut | None = None,
 ) -> Response:
     """Send frames as they come, and a sign of life (a comment) after every `keep_alive` seconds of silence. A client
-    that does not read for `write_timeout` seconds is taken for one that has gone.
+    that does not read for `write_timeout` seconds is taken for one that has gone. Frames may come by the shortcut, too.
 
     What fails before the first frame is raised here, while the status can still tell.
     """
@@ -44,7 +58,7 @@ async def stream(
     if first is None:
         await frames.aclose()
         return Response(status_code=499)
-    return EventStream(first, frames, on_error, {**_HEADERS, **headers}, settings, sign_of_life)
+    return EventStream(first, frames, on_error, {**_HEADERS, **headers}, settings, sign_of_life, shortcut)
 
 
 async def _first(frames: AsyncGenerator[bytes]) -> bytes:
@@ -60,8 +74,8 @@ def queued(event: Queued) -> bytes:
 class EventStream(Response):
     """Writes frames until they end or the client goes. Nothing is done per frame but writing it.
 
-    Frames go straight to the connection (connection.py), past all that looks at headers alone, as long as the client
-    reads. uvicorn takes 64 KiB that it has not read, then `send` waits: no more than that lies here for a slow reader.
+    Frames go straight to the connection (body.py), past all that looks at headers alone, as long as the client reads.
+    uvicorn takes 64 KiB that it has not read, then `send` waits: no more than that lies here for a slow reader.
 
     Behind a comment, a frame begins with another one: the client of `vllm bench serve` cuts off the blank line of what
     comes alone, and would take what follows for a part of it.
@@ -77,6 +91,7 @@ class EventStream(Response):
         headers: dict[str, str],
         settings: HttpSettings,
         sign_of_life: bytes,
+        shortcut: Shortcut | None,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -85,12 +100,15 @@ class EventStream(Response):
         self._keep_alive, self._write_timeout = settings.keep_alive, settings.write_timeout
         self._sending, self._since = False, time.monotonic()
         self._commented = False
-        self._write: Callable[[bytes], bool]
+        self._shortcut = shortcut
+        self._body: Outlet
         self._send: Send
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        self._write, self._send = scope["state"].get("write", _cannot), send
+        self._body, self._send = scope["state"].get("body", _NONE), send
+        if self._shortcut:
+            self._shortcut.lead_to(self)
         tasks = [asyncio.create_task(work) for work in (self._say_all(), _gone(receive), self._watch())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -106,16 +124,25 @@ class EventStream(Response):
             await self._say(self._first)
             try:
                 async for frame in frames:
-                    if self._commented or frame[:1] == b":" or not (frame and self._write(frame)):
-                        await self._say(frame)
+                    if self.open and frame and frame[:1] != b":":
+                        self.write(frame)
                     else:
-                        self._since = time.monotonic()
+                        await self._say(frame)
             except ServiceError as error:
                 await self._say(self._on_error(error))  # the last word: what failed never looks complete
             except Exception:  # a bug of ours: the client still learns that this is no whole stream; the log has it
                 await self._say(self._on_error(errors.SURPRISE))
                 raise
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    @property
+    def open(self) -> bool:
+        """Whether a frame that is no comment can be written at once, as it is."""
+        return not self._commented and self._body.open
+
+    def write(self, frame: bytes) -> None:
+        self._body.write(frame)
+        self._since = time.monotonic()
 
     async def _say(self, frame: bytes) -> None:
         """Waits for a client that does not read."""
@@ -144,11 +171,6 @@ class EventStream(Response):
             await asyncio.sleep(min(left, self._keep_alive, self._write_timeout))
         metrics.STREAMS_UNREAD.inc()
         record.note(unread=True)
-
-
-def _cannot(_frame: bytes) -> bool:
-    """There is no connection of ours below, in tests of the app alone."""
-    return False
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fathom.core.shortcut import Shortcut
 from fathom.core.tenant import ANYONE, Caller
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -165,6 +166,7 @@ class GenerationRequest:
 
     adapter: a LoRA adapter by name, None the model. echo: say the prompt back first. token_ids: report token ids.
     timeout: seconds that the client gives it. patient: nobody waits for its first token. caller: whose it is.
+    shortcut: by which its deltas may reach the client.
     """
 
     id: str
@@ -180,3 +182,4 @@ class GenerationRequest:
     patient: bool = False
     caller: Caller = ANYONE
     tier: Tier = "default"
+    shortcut: Shortcut | None = field(default=None, compare=False)

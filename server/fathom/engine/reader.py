@@ -63,12 +63,17 @@ class TurnReader:
         self._machine, self._calls, self._most_reasoning = machine, calls, most_reasoning
         self._parallel_calls, self._report_ids = parallel_calls, report_ids
         sampling = sampling or Sampling()
-        self._stop = StopStrings(sampling.stop)
+        self._stop, self._stops = StopStrings(sampling.stop), bool(sampling.stop)
         self._most_alternatives = sampling.logprobs or 0
         self._log = TokenLog() if sampling.logprobs is not None else None
         self._plain = not (machine or calls or sampling.stop or self._log or report_ids)
         self._end_token = 0
         self._called = self._budget_exhausted = False
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether it may be `stopped` before the engine ends."""
+        return self._stops or not self._parallel_calls
 
     @property
     def thinking(self) -> bool:

@@ -1,7 +1,7 @@
 """One request while it is in the engine, and in the engine that comes after a crash: its outputs, and how it ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from vllm import SamplingParams
@@ -16,6 +16,7 @@ from vllm.v1.engine.output_processor import RequestOutputCollector
 
 from fathom.core.errors import BadRequest, EngineCrashed, ServiceError
 from fathom.core.events import Event, FinishReason
+from fathom.core.shortcut import Shortcut
 from fathom.engine.core import CRASHED_AGAIN, Core
 from fathom.engine.reader import TurnReader
 from fathom.engine.resuming import resumed
@@ -28,15 +29,17 @@ _aborts: set[asyncio.Task[None]] = set()
 
 
 class Bell(asyncio.Event):
-    """What vLLM tells that there is an output, which Event.wait would hear at three times the cost. One may listen."""
+    """What vLLM tells that there is an output, which Event.wait would hear at three times the cost. One may listen, and
+    is not told of what `takes` takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, takes: Callable[[], bool]) -> None:
         super().__init__()
+        self.takes: Callable[[], bool] | None = takes
         self._loop = asyncio.get_running_loop()
         self._listens: asyncio.Future[None] | None = None
 
     def set(self) -> None:
-        if self._listens and not self._listens.done():
+        if self._listens and not self._listens.done() and not (self.takes and self.takes()):
             self._listens.set_result(None)
 
     def rings(self) -> asyncio.Future[None]:
@@ -67,6 +70,11 @@ class Run:
         self._queue: RequestOutputCollector
         self._bell: Bell
         self._ahead: RequestOutput | None = None
+        self._short: tuple[Shortcut, TurnReader] | None = None
+
+    def shorten(self, shortcut: Shortcut, reader: TurnReader) -> None:
+        """While outputs() waits, what comes may go through the reader and the shortcut, and is none of its outputs."""
+        self._short = shortcut, reader
 
     async def begin(self) -> None:
         """Give it to the engine, with what it has produced so far. Raises BadRequest."""
@@ -75,7 +83,7 @@ class Run:
             self._llm = await self._core.up()
             try:
                 self._queue = await self._llm.add_request(self._id, self._prompt, params, lora_request=self._lora)
-                self._bell = self._queue.ready = Bell()
+                self._bell = self._queue.ready = Bell(self._sent)
                 return
             except EngineDeadError:  # it was not in there yet
                 continue
@@ -89,6 +97,7 @@ class Run:
             _aborts.add(abort)
             abort.add_done_callback(_aborts.discard)
         self._queue.close()
+        self._short = self._bell.takes = None
 
     async def prompt_logprobs(self) -> PromptLogprobs | None:
         """Waits for the first output; it is read again by outputs()."""
@@ -134,6 +143,23 @@ class Run:
         completion = output.outputs[0]
         ended = self._note(completion.finish_reason)
         return reader.read(completion.token_ids, completion.logprobs, ended=ended)
+
+    def _sent(self) -> bool:
+        """Whether what has come is sent by the shortcut. Ends and errors never are."""
+        output = self._queue.output
+        if self._short is None or not isinstance(output, RequestOutput) or output.finished:
+            return False
+        shortcut, reader = self._short
+        if not shortcut.open:
+            return False
+        self._queue.output = None
+        completion = output.outputs[0]
+        self._produced += completion.token_ids
+        try:
+            shortcut.send(reader.read(completion.token_ids, completion.logprobs))
+        except Exception as error:  # noqa: BLE001 - a bug of ours: it belongs to the one who waits, and to no other
+            self._queue.put(error)
+        return True
 
     async def _go_on(self) -> None:
         self.crashes += 1

@@ -74,6 +74,8 @@ class Turns:
             yield Accepted(len(ids), tuple(ids) if request.token_ids else None)
             if request.echo:
                 yield await self._echo(request, plan, runs[0])
+            if request.shortcut and request.n == 1 and not plan.readers[0].may_stop:
+                runs[0].shorten(request.shortcut, plan.readers[0])
             choices = [self._choice(request, plan, at, run) for at, run in enumerate(runs)]
             async with aclosing(merge(choices)) as events:
                 async for event in events:

@@ -1,7 +1,7 @@
 """The single generation path: every dialect's request goes through here, to the engine and back, and is metered."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, closing, nullcontext
 from functools import partial
 from typing import Protocol
 
@@ -51,6 +51,7 @@ class Generate(Live):
         with (
             self.deadline(request.timeout, patient=request.patient) as deadline,
             Meter(request, deadline, self._ledger) as meter,
+            closing(request.shortcut) if request.shortcut else nullcontext(),
         ):
             self._admission.check(request)
             prepared = await deadline.wait(lambda: self._engine.prepare(request))
@@ -69,3 +70,5 @@ class Generate(Live):
                         while event := await deadline.wait(step):
                             meter.see(event)
                             yield event
+                            if request.shortcut and meter.produces:
+                                request.shortcut.begin(meter.see)

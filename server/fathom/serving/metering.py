@@ -27,13 +27,15 @@ _CACHED, _UNCACHED = (metrics.PROMPT_TOKENS.labels(cached=cached) for cached in 
 
 
 class Meter:
+    """produces: a piece has come."""
+
     def __init__(self, request: GenerationRequest, deadline: Deadline, ledger: Ledger) -> None:
         self._request, self._deadline, self._ledger = request, deadline, ledger
         self._tenant = metrics.tokens_of(request.caller.tenant.id)
         self._entry: Entry
         self._used, self._thought = Amounts(), 0
         self._began = time.perf_counter()
-        self._waited = self._produces = False
+        self._waited = self.produces = False
         self._reason: FinishReason | None = None
         self._last: dict[int, float] = {}  # of each choice, when its last piece came
         self._answered: set[int] = set()
@@ -70,8 +72,8 @@ class Meter:
             record.note(queue_ms=round(entry.waited * 1000))
 
     def see(self, event: Event) -> None:
-        if not self._produces and not isinstance(event, _BEFORE_TOKENS):
-            self._produces = True
+        if not self.produces and not isinstance(event, _BEFORE_TOKENS):
+            self.produces = True
             self._deadline.produces()
             self._entry.read()
         match event:

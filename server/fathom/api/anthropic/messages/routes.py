@@ -1,5 +1,6 @@
 """POST /v1/messages and POST /v1/messages/count_tokens."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from fathom.api.fields import adapter_of, ignored_header, refuse
 from fathom.api.json_body import JsonRoute
 from fathom.core.errors import ServiceError
 from fathom.core.ids import new_id
+from fathom.core.shortcut import Shortcut
 from fathom.telemetry import record
 
 router = APIRouter(
@@ -48,15 +50,19 @@ async def create_message(
     refuse(body, REFUSED, INSTEAD)
     headers = ignored_header(body, settings.http.strict)
     message_id = new_id("msg")
-    events = generate(terms.on(translate.to_generation(body, message_id, adapter, seals)))
+    generation = terms.on(translate.to_generation(body, message_id, adapter, seals))
     if body.stream:
 
         def error_frame(error: ServiceError) -> bytes:
             return errors.frame(error, request.state.request_id)
 
-        frames = MessageStream(body, message_id, seals, card.context_length).frames(events)
-        return await sse.stream(request, frames, error_frame, headers, settings.http, sign_of_life=PING)
-    whole = translate.to_message(events, body, message_id, seals, card.context_length)
+        stream = MessageStream(body, message_id, seals, card.context_length)
+        shortcut = Shortcut(stream.frame)
+        frames = stream.frames(generate(replace(generation, shortcut=shortcut)))
+        return await sse.stream(
+            request, frames, error_frame, headers, settings.http, sign_of_life=PING, shortcut=shortcut
+        )
+    whole = translate.to_message(generate(generation), body, message_id, seals, card.context_length)
     message = await sse.unless_gone(request, whole)
     return Response(status_code=499) if message is None else _json(message, headers)
 

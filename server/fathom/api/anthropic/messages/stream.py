@@ -49,11 +49,12 @@ class MessageStream:
     async def frames(self, events: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
         async with aclosing(events):
             async for event in events:
-                if frame := self._frames_of(event):
+                if frame := self.frame(event):
                     yield frame
         assert self._finished, "an engine ends every choice with Finished, or raises"
 
-    def _frames_of(self, event: Event) -> bytes:
+    def frame(self, event: Event) -> bytes:
+        """Nothing, for what the client does not see."""
         match event:
             case Accepted():
                 return self._begin(event)

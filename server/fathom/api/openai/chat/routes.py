@@ -1,6 +1,7 @@
 """POST /v1/chat/completions."""
 
 import uuid
+from dataclasses import replace
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -12,6 +13,7 @@ from fathom.api.openai import shared
 from fathom.api.openai.chat import translate
 from fathom.api.openai.chat.schemas import INSTEAD, REFUSED, ChatRequest
 from fathom.api.openai.chat.stream import ChatStream
+from fathom.core.shortcut import Shortcut
 from fathom.telemetry import record
 
 router = APIRouter(tags=["chat"], route_class=JsonRoute)
@@ -32,12 +34,15 @@ async def create_chat_completion(
     shared.refuse(body, REFUSED, INSTEAD)
     headers = shared.ignored_header(body, settings.http.strict)
     completion_id = f"chatcmpl-{uuid.uuid4().hex}"
-    events = generate(terms.on(translate.to_generation(body, completion_id, adapter)))
+    generation = terms.on(translate.to_generation(body, completion_id, adapter))
     fields = settings.reasoning.fields
     if body.stream:
-        frames = ChatStream(body, completion_id, fields).frames(events)
-        return await sse.stream(request, frames, shared.error_frame, headers, settings.http)
-    completion = await sse.unless_gone(request, translate.to_completion(events, body, completion_id, fields))
+        stream = ChatStream(body, completion_id, fields)
+        shortcut = Shortcut(stream.frame)
+        frames = stream.frames(generate(replace(generation, shortcut=shortcut)))
+        return await sse.stream(request, frames, shared.error_frame, headers, settings.http, shortcut=shortcut)
+    whole = translate.to_completion(generate(generation), body, completion_id, fields)
+    completion = await sse.unless_gone(request, whole)
     if completion is None:
         return Response(status_code=499)
     return Response(msgspec.json.encode(completion), headers=headers, media_type="application/json")

@@ -56,11 +56,12 @@ class ChatStream:
     async def frames(self, events: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
         async with aclosing(events):
             async for event in events:
-                if frame := self._frame(event):
+                if frame := self.frame(event):
                     yield frame
         assert len(self._finished) == len(self._choices), "an engine ends every choice with Finished, or raises"
 
-    def _frame(self, event: Event) -> bytes:
+    def frame(self, event: Event) -> bytes:
+        """Nothing, for what the client does not see."""
         match event:
             case TextDelta():
                 return self._choices[event.choice].text(event)

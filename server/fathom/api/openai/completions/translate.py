@@ -74,16 +74,17 @@ class CompletionStream:
         if len(streams) == 1:
             async with aclosing(streams[0]) as events:
                 async for event in events:
-                    if (frame := self._frame(0, event)) is not None:
+                    if (frame := self.frame(0, event)) is not None:
                         yield frame
         else:
             async with aclosing(_merged(streams)) as several:
                 async for prompt, event in several:
-                    if (frame := self._frame(prompt, event)) is not None:
+                    if (frame := self.frame(prompt, event)) is not None:
                         yield frame
         yield self._end()
 
-    def _frame(self, prompt: int, event: Event) -> bytes | None:
+    def frame(self, prompt: int, event: Event) -> bytes | None:
+        """None: nothing leaves yet."""
         if self._text_alone and isinstance(event, TextDelta) and self._choices.prepared and not self._held:
             before = self._before_text[prompt * self._each + event.choice]
             return before + _encode(event.text) + self._after_text

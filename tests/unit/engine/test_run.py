@@ -1,0 +1,126 @@
+"""Outputs on their two ways to the client: past the one who waits for them, or through his hands."""
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from fathom.core.events import Event, TextDelta
+from fathom.core.shortcut import Shortcut
+from fathom.engine.core import Core
+from fathom.engine.detokenizer import Detokenizer, TokenBytes
+from fathom.engine.reader import TurnReader
+from fathom.engine.run import Run
+from hypothesis import given
+from hypothesis import strategies as st
+from vllm import SamplingParams
+from vllm.inputs.engine import tokens_input
+from vllm.outputs import CompletionOutput, RequestOutput
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.output_processor import RequestOutputCollector
+
+from tests.tokenizers import small_tokenizer
+
+TOKENIZER = small_tokenizer()
+TOKEN_BYTES = TokenBytes(TOKENIZER.backend_tokenizer)
+TEXT = "hello world, the sky is blue. " * 20
+IDS = TOKENIZER.encode(TEXT, add_special_tokens=False)
+
+
+def output(ids: Sequence[int], *, finished: bool = False) -> RequestOutput:
+    completion = CompletionOutput(0, "", list(ids), None, None, finish_reason="length" if finished else None)
+    return RequestOutput("r", None, [1], None, [completion], finished)
+
+
+class Client:
+    """What a stream is on top of a run: one who waits, and a shortcut. said: text, and by which way it came."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.said: list[tuple[str, str]] = []
+        self.queue = RequestOutputCollector(RequestOutputKind.DELTA, "r")
+        self.shortcut = Shortcut(self._frame)
+        self.shortcut.begin(lambda _event: None)
+        self.shortcut.lead_to(self)
+        self._reader = TurnReader(Detokenizer(TOKEN_BYTES, [1]), TOKEN_BYTES)
+
+    def write(self, frame: bytes) -> None:
+        self.said.append(("short", frame.decode()))
+
+    def _frame(self, event: Event) -> bytes:
+        assert isinstance(event, TextDelta)
+        return event.text.encode()
+
+    async def reads(self) -> None:
+        async def add_request(*_: object, **__: object) -> RequestOutputCollector:
+            return self.queue
+
+        async def up() -> object:
+            return SimpleNamespace(add_request=add_request)
+
+        core = cast("Core", SimpleNamespace(up=up, lives=lambda _llm: True))
+        run = Run(core, "r", tokens_input(prompt_token_ids=[1]), SamplingParams(), None)
+        await run.begin()
+        run.shorten(self.shortcut, self._reader)
+        async for each in run.outputs():
+            for event in run.read(self._reader, each):
+                self.said.append(("long", self._frame(event).decode()))
+            await asyncio.sleep(0)  # as one who writes to somebody that does not read
+        run.leave()
+
+
+Step = int | str
+
+
+@given(st.lists(st.integers(1, 4) | st.sampled_from(["turn", "open", "shut", "close for good"]), max_size=40))
+async def test_whichever_way_tokens_take_they_come_whole_and_in_order(steps: list[Step]) -> None:
+    client, sent = Client(), 0
+    reading = asyncio.create_task(client.reads())
+    await asyncio.sleep(0)
+    for step in steps:
+        match step:
+            case int():
+                client.queue.put(output(IDS[sent : sent + step]))
+                sent += step
+            case "turn":
+                await asyncio.sleep(0)
+            case "close for good":
+                client.shortcut.close()
+            case _:
+                client.open = step == "open"
+    client.queue.put(output(IDS[sent : sent + 1], finished=True))
+    await reading
+    assert "".join(text for _, text in client.said) == TOKENIZER.decode(IDS[: sent + 1])
+    assert client.said[-1][0] == "long"
+
+
+async def test_who_waits_is_not_woken_for_what_takes_the_short_way() -> None:
+    client = Client()
+    reading = asyncio.create_task(client.reads())
+    await asyncio.sleep(0)
+    for token_id in IDS[:5]:
+        client.queue.put(output([token_id]))
+    assert [way for way, _ in client.said] == ["short"] * 5
+    client.open = False
+    client.queue.put(output(IDS[5:6]))
+    client.open = True
+    client.queue.put(output(IDS[6:7]))  # behind one that waits
+    assert len(client.said) == 5
+    client.queue.put(output(IDS[7:8], finished=True))
+    await reading
+    assert client.said[5:] == [("long", TOKENIZER.decode(IDS[5:8]))]
+
+
+async def test_what_fails_on_the_short_way_fails_the_one_who_waits() -> None:
+    client = Client()
+
+    def fail(_event: Event) -> Any:
+        raise ZeroDivisionError
+
+    client.shortcut.begin(fail)
+    reading = asyncio.create_task(client.reads())
+    await asyncio.sleep(0)
+    client.queue.put(output(IDS[:1]))  # which is vLLM's loop over all requests
+    with pytest.raises(ZeroDivisionError):
+        await reading
