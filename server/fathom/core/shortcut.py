@@ -7,6 +7,7 @@ Whatever is more than a delta, and all that comes while the client does not read
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from fathom.core.events import Event
@@ -46,8 +47,8 @@ class Shortcut:
         """It leads nowhere, and holds nothing."""
         self._see = self._outlet = None
 
-    def send(self, events: Sequence[Event]) -> None:
-        """Deltas, while it is open."""
+    def take(self, events: Sequence[Event]) -> Callable[[], None]:
+        """Deltas, while it is open. What writes them, which has to be called before anything else happens."""
         see, outlet = self._see, self._outlet
         assert see is not None, "it is open"
         assert outlet is not None, "it is open"
@@ -55,5 +56,8 @@ class Shortcut:
         for event in events:
             see(event)
             frames += self._frame(event) or b""
-        if frames:
-            outlet.write(frames)
+        return partial(outlet.write, frames) if frames else _nothing
+
+
+def _nothing() -> None:
+    pass

@@ -15,6 +15,7 @@ from vllm.v1.metrics.stats import SchedulerStats
 
 from fathom.core.engine import Trouble
 from fathom.core.errors import EngineCrashed, EngineUnavailable, StartupError
+from fathom.engine.bell import Rung
 from fathom.engine.threads import in_daemon_thread
 
 CRASHED_AGAIN = EngineCrashed(
@@ -60,6 +61,7 @@ class Core:
         self._steps = Steps()
         self.llm = launch(self._steps)
         self._processes = _processes(self.llm)
+        self.rung = Rung()
         self._up = asyncio.Event()
         self._up.set()
         self._gone: str | None = None

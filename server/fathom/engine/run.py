@@ -1,7 +1,7 @@
 """One request while it is in the engine, and in the engine that comes after a crash: its outputs, and how it ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from vllm import SamplingParams
@@ -17,6 +17,7 @@ from vllm.v1.engine.output_processor import RequestOutputCollector
 from fathom.core.errors import BadRequest, EngineCrashed, ServiceError
 from fathom.core.events import Event, FinishReason
 from fathom.core.shortcut import Shortcut
+from fathom.engine.bell import Bell, Write
 from fathom.engine.core import CRASHED_AGAIN, Core
 from fathom.engine.reader import TurnReader
 from fathom.engine.resuming import resumed
@@ -26,26 +27,6 @@ REFUSED = (VLLMClientError, ValueError)
 """What vLLM raises for a request that it does not take."""
 
 _aborts: set[asyncio.Task[None]] = set()
-
-
-class Bell(asyncio.Event):
-    """What vLLM tells that there is an output, which Event.wait would hear at three times the cost. One may listen, and
-    is not told of what `takes` takes."""
-
-    def __init__(self, takes: Callable[[], bool]) -> None:
-        super().__init__()
-        self.takes: Callable[[], bool] | None = takes
-        self._loop = asyncio.get_running_loop()
-        self._listens: asyncio.Future[None] | None = None
-
-    def set(self) -> None:
-        if self._listens and not self._listens.done() and not (self.takes and self.takes()):
-            self._listens.set_result(None)
-
-    def rings(self) -> asyncio.Future[None]:
-        """Done with the next output. What is there already is not waited for: it has to be looked for first."""
-        self._listens = self._loop.create_future()
-        return self._listens
 
 
 class Run:
@@ -83,7 +64,7 @@ class Run:
             self._llm = await self._core.up()
             try:
                 self._queue = await self._llm.add_request(self._id, self._prompt, params, lora_request=self._lora)
-                self._bell = self._queue.ready = Bell(self._sent)
+                self._bell = self._queue.ready = Bell(self._core.rung, self)
                 return
             except EngineDeadError:  # it was not in there yet
                 continue
@@ -97,7 +78,7 @@ class Run:
             _aborts.add(abort)
             abort.add_done_callback(_aborts.discard)
         self._queue.close()
-        self._short = self._bell.takes = None
+        self._short = self._bell.listener = None
 
     async def prompt_logprobs(self) -> PromptLogprobs | None:
         """Waits for the first output; it is read again by outputs()."""
@@ -138,28 +119,32 @@ class Run:
                 self._produced += output.outputs[0].token_ids
                 yield output
 
+    def take(self) -> Write | None:
+        """What has come, on its way by the shortcut. Ends and errors never take that."""
+        output = self._queue.output
+        if self._short is None or not isinstance(output, RequestOutput) or output.finished:
+            return None
+        shortcut, reader = self._short
+        if not shortcut.open:
+            return None
+        self._queue.output = None
+        completion = output.outputs[0]
+        self._produced += completion.token_ids
+        try:
+            return shortcut.take(reader.read(completion.token_ids, completion.logprobs))
+        except Exception as error:  # noqa: BLE001 - a bug of ours: it belongs to the one who waits, and to no other
+            self.fail(error)
+            return None
+
+    def fail(self, error: Exception) -> None:
+        """Whoever waits for outputs gets this one."""
+        self._queue.put(error)
+
     def read(self, reader: TurnReader, output: RequestOutput) -> Sequence[Event]:
         """One of the outputs through a reader; the last one that counts, if that has stopped."""
         completion = output.outputs[0]
         ended = self._note(completion.finish_reason)
         return reader.read(completion.token_ids, completion.logprobs, ended=ended)
-
-    def _sent(self) -> bool:
-        """Whether what has come is sent by the shortcut. Ends and errors never are."""
-        output = self._queue.output
-        if self._short is None or not isinstance(output, RequestOutput) or output.finished:
-            return False
-        shortcut, reader = self._short
-        if not shortcut.open:
-            return False
-        self._queue.output = None
-        completion = output.outputs[0]
-        self._produced += completion.token_ids
-        try:
-            shortcut.send(reader.read(completion.token_ids, completion.logprobs))
-        except Exception as error:  # noqa: BLE001 - a bug of ours: it belongs to the one who waits, and to no other
-            self._queue.put(error)
-        return True
 
     async def _go_on(self) -> None:
         self.crashes += 1

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from fathom.core.events import Event, TextDelta
 from fathom.core.shortcut import Shortcut
+from fathom.engine.bell import Rung
 from fathom.engine.core import Core
 from fathom.engine.detokenizer import Detokenizer, TokenBytes
 from fathom.engine.reader import TurnReader
@@ -59,7 +60,7 @@ class Client:
         async def up() -> object:
             return SimpleNamespace(add_request=add_request)
 
-        core = cast("Core", SimpleNamespace(up=up, lives=lambda _llm: True))
+        core = cast("Core", SimpleNamespace(up=up, lives=lambda _llm: True, rung=Rung()))
         run = Run(core, "r", tokens_input(prompt_token_ids=[1]), SamplingParams(), None)
         await run.begin()
         run.shorten(self.shortcut, self._reader)
@@ -101,9 +102,11 @@ async def test_who_waits_is_not_woken_for_what_takes_the_short_way() -> None:
     await asyncio.sleep(0)
     for token_id in IDS[:5]:
         client.queue.put(output([token_id]))
+        await asyncio.sleep(0)
     assert [way for way, _ in client.said] == ["short"] * 5
     client.open = False
     client.queue.put(output(IDS[5:6]))
+    await asyncio.sleep(0)
     client.open = True
     client.queue.put(output(IDS[6:7]))  # behind one that waits
     assert len(client.said) == 5
@@ -112,15 +115,19 @@ async def test_who_waits_is_not_woken_for_what_takes_the_short_way() -> None:
     assert client.said[5:] == [("long", TOKENIZER.decode(IDS[5:8]))]
 
 
-async def test_what_fails_on_the_short_way_fails_the_one_who_waits() -> None:
+def fail(_what: object) -> Any:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("where", ["see", "write"])
+async def test_what_fails_on_the_short_way_fails_the_one_who_waits(where: str) -> None:
     client = Client()
-
-    def fail(_event: Event) -> Any:
-        raise ZeroDivisionError
-
-    client.shortcut.begin(fail)
+    if where == "see":
+        client.shortcut.begin(fail)
+    else:
+        client.write = fail  # type: ignore[method-assign]
     reading = asyncio.create_task(client.reads())
     await asyncio.sleep(0)
-    client.queue.put(output(IDS[:1]))  # which is vLLM's loop over all requests
+    client.queue.put(output(IDS[:1]))
     with pytest.raises(ZeroDivisionError):
         await reading
