@@ -1,5 +1,7 @@
 """What only a server with a model can show. It is the server of the other tests, so it has to be whole afterwards."""
 
+import pytest
+
 from tests.hostile import bodies, grammars, http_cases, limits, specials
 from tests.hostile.runner import send_all
 from tests.hostile.target import Target
@@ -47,6 +49,7 @@ def test_bodies_and_heads_are_read_as_without_a_model(real: Target) -> None:
                 try_bytes(real, score, name, data, expects, path)
 
 
+@pytest.mark.timeout(900)  # of twelve rounds, where one or two are the rule
 def test_nothing_is_left_behind(real: Target) -> None:
     """What is made on first use is there by now."""
     real.take_stock()
