@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from typing import Any
 
 from fathom.core.events import Accepted, Finished, TextDelta
 from fathom.engine.scripted_engine import ScriptedEngine
@@ -113,3 +114,30 @@ def test_a_slow_reader_gets_all_of_it():
                 text += piece
                 time.sleep(0.02)
         assert text.endswith("data: [DONE]\n\n")
+
+
+def test_tokens_take_the_short_way_in_every_dialect_and_are_whole():
+    """As long as the client reads. The first delta never does; what the two ways say is the same."""
+    engine = ScriptedEngine(many_words)
+    with app_running(engine, load({})) as client:
+        until(lambda: client.get("/readyz").status_code == 200, "ready")
+        for path, body in STREAMED.items():
+            engine.short = 0
+            said = client.post(path, json={"model": engine.model, "stream": True, "max_tokens": 50, **body}).text
+            assert engine.short == len(WORDS) - 1, path
+            assert [word for word in WORDS if word in said] == WORDS
+            assert sorted(map(said.index, WORDS)) == list(map(said.index, WORDS)), path
+
+
+WORDS = [f" word-{at:02}" for at in range(20)]
+STREAMED: dict[str, Any] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
+    "/v1/completions": {"prompt": "x"},
+    "/v1/messages": {"messages": [{"role": "user", "content": "x"}]},
+}
+
+
+def many_words(_request):
+    yield Accepted(1)
+    yield from map(TextDelta, WORDS)
+    yield Finished("stop", 1, len(WORDS))

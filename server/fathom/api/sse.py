@@ -20,18 +20,6 @@ from fathom.telemetry import metrics, record
 Result = TypeVar("Result")
 
 _APART = b":\n\n"
-
-
-class _None:
-    """In tests of the app alone there is no connection of ours below."""
-
-    open = False
-
-    def write(self, frame: bytes) -> None:
-        raise AssertionError("it is never open")
-
-
-_NONE = _None()
 _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -101,12 +89,12 @@ class EventStream(Response):
         self._sending, self._since = False, time.monotonic()
         self._commented = False
         self._shortcut = shortcut
-        self._body: Outlet
+        self._body: Outlet | None = None
         self._send: Send
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        self._body, self._send = scope["state"].get("body", _NONE), send
+        self._body, self._send = scope["state"].get("body"), send  # none where an app is tested alone
         if self._shortcut:
             self._shortcut.lead_to(self)
         tasks = [asyncio.create_task(work) for work in (self._say_all(), _gone(receive), self._watch())]
@@ -138,9 +126,10 @@ class EventStream(Response):
     @property
     def open(self) -> bool:
         """Whether a frame that is no comment can be written at once, as it is."""
-        return not self._commented and self._body.open
+        return not self._commented and self._body is not None and self._body.open
 
     def write(self, frame: bytes) -> None:
+        assert self._body is not None, "it is open"
         self._body.write(frame)
         self._since = time.monotonic()
 

@@ -1,9 +1,9 @@
 """The short way of a streamed token: from the engine's output to the connection, with no task to wake on the way.
 
 A stream is a chain of generators, and a task on top that asks it for one frame after the other. To wake that task and
-to pass all generators twice is most of what a token costs. So while the task waits for the engine, all that came before
-has been sent, and what comes next may be sent from below: the same functions see the same events in the same order.
-Whatever is more than a delta, and all that comes while the client does not read, takes the long way.
+to pass all generators twice is a good part of what a token costs. So while the task waits for the engine, all that came
+before has been sent, and what comes next may be sent from below: the same functions see the same events in the same
+order. Whatever is more than a delta, and all that comes while the client does not read, takes the long way.
 """
 
 from collections.abc import Callable, Sequence

@@ -12,7 +12,7 @@ class Listener(Protocol):
         """Takes the output that is there, and gives what writes it; None, where it leaves it to the one who waits."""
 
     def fail(self, error: Exception) -> None:
-        """What it took could not be written."""
+        """It could not be taken, or not be written."""
 
 
 class Rung:
@@ -32,11 +32,8 @@ class Rung:
 
     def _hear(self) -> None:
         rung, self._bells = self._bells, []
-        for listener, write in [taken for bell in rung if (taken := bell.heard())]:
-            try:
-                write()
-            except Exception as error:  # noqa: BLE001 - of one connection: it belongs to its request, and to no other
-                listener.fail(error)
+        for bell, write in [(bell, write) for bell in rung if (write := bell.heard())]:
+            bell.attempt(write)
 
 
 class Bell(asyncio.Event):
@@ -62,12 +59,20 @@ class Bell(asyncio.Event):
         self._waits = self.loop.create_future()
         return self._waits
 
-    def heard(self) -> tuple[Listener, Write] | None:
-        """What was taken, if it was."""
+    def heard(self) -> Write | None:
+        """What writes the output, if it was taken."""
         if self._waits is None or self._waits.done():
             return None
-        listener = self.listener
-        if listener and (write := listener.take()):
-            return listener, write
-        self._waits.set_result(None)
-        return None
+        write = self.attempt(self.listener.take) if self.listener else None
+        if write is None:
+            self._waits.set_result(None)
+        return write
+
+    def attempt(self, step: Callable[[], Write | None]) -> Write | None:
+        """A step of taking or writing. What it raises fails its own request, and none of the others in the round."""
+        try:
+            return step()
+        except Exception as error:  # noqa: BLE001 - a bug of ours or a connection's: raised by whoever waits
+            if self.listener:
+                self.listener.fail(error)
+            return None

@@ -130,11 +130,7 @@ class Run:
         self._queue.output = None
         completion = output.outputs[0]
         self._produced += completion.token_ids
-        try:
-            return shortcut.take(reader.read(completion.token_ids, completion.logprobs))
-        except Exception as error:  # noqa: BLE001 - a bug of ours: it belongs to the one who waits, and to no other
-            self.fail(error)
-            return None
+        return shortcut.take(reader.read(completion.token_ids, completion.logprobs))
 
     def fail(self, error: Exception) -> None:
         """Whoever waits for outputs gets this one."""

@@ -42,7 +42,7 @@ def think_then_answer(request: GenerationRequest) -> Iterable[Event]:
 class ScriptedEngine:
     """`delay`: seconds before each event. `running`, `aborted`: ids of requests that run, and that were cut short.
     `death`: what it says of itself; its streams stand still from then on. `restarts`: how often it was started again;
-    each takes `restart_delay` seconds."""
+    each takes `restart_delay` seconds. `short`: how many deltas went by a shortcut."""
 
     def __init__(self, script: Script = think_then_answer, *, delay: float = 0.0, model: str = "scripted") -> None:
         self.script, self.delay, self.model = script, delay, model
@@ -53,6 +53,7 @@ class ScriptedEngine:
         self.aborted: set[str] = set()
         self.death: Trouble | None = None
         self.restarts, self.restart_delay = 0, 0.0
+        self.short = 0
         self.gone: str | None = None
 
     async def start(self, progress: Progress) -> ModelCard:
@@ -87,11 +88,21 @@ class ScriptedEngine:
                 if isinstance(event, Exception):
                     raise event
                 finished = isinstance(event, Finished)
+                if request.n == 1 and isinstance(event, TextDelta | ReasoningDelta) and self._sends(request, event):
+                    continue
                 yield event
         finally:
             self.running.discard(request.id)
             if not finished:
                 self.aborted.add(request.id)
+
+    def _sends(self, request: GenerationRequest, delta: Event) -> bool:
+        """By the shortcut, as vLLM's outputs are."""
+        if not request.shortcut or not request.shortcut.open:
+            return False
+        request.shortcut.take([delta])()
+        self.short += 1
+        return True
 
     def unfinished(self) -> int | None:
         """Not told: its streams go as fast as they are read."""

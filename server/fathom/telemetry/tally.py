@@ -11,8 +11,7 @@ from prometheus_client.utils import floatToGoString
 
 
 class Tally(Collector):
-    """What prometheus_client's Histogram is, without labels and without its locks, for the event loop's thread alone: a
-    fifth of its time.
+    """What prometheus_client's Histogram is, without labels and without its locks, for the event loop's thread alone.
 
     buckets: upper bounds, ascending.
     """
