@@ -108,6 +108,10 @@ class EngineSettings(_Group):
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="torch.compile. auto: on with a GPU; off on CPU, where it adds minutes to a start."
     )
+    float32_copies: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="On CPU, keep float32 copies of narrower weights, for batches. auto: without AVX-512, if they fit.",
+    )
     threads: str = Field("auto", description="CPU cores of the engine, as in '0-7'. auto: every core of this process.")
     preload: bool = Field(True, description="On CPU, preload tcmalloc and Intel's OpenMP into the engine if present.")
     nursery: Literal["auto", "on", "off"] = Field(

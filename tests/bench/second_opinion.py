@@ -50,7 +50,7 @@ def _opinion(executable: Path, url: str, tokenizer: Path, level: Level) -> Opini
 
 
 def _arguments(url: str, tokenizer: Path, level: Level, report: Path) -> list[str]:
-    body = {"body": {"temperature": 0}}
+    body = {"body": {"temperature": 0, "repetition_penalty": 1.0}}
     target = {"kind": "openai_http", "target": url, "request_format": "/v1/completions", "http2": False, "extras": body}
     data = {"kind": "synthetic_text", "prompt_tokens": PROMPT_TOKENS, "output_tokens": level.tokens}
     given = {

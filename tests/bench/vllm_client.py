@@ -87,6 +87,7 @@ def _arguments(url: str, model: str, tokenizer: str, level: Level) -> argparse.N
         "--max-concurrency": level.streams,
         "--output-len": level.tokens,
         "--temperature": 0,
+        "--repetition-penalty": 1.0,  # Fathom's default for a small model that repeats is no work of vLLM's
         "--metric-percentiles": "50,99",
         "--ready-check-timeout-sec": 0,  # its check sends the first prompt, which would then be in the prefix cache
     }

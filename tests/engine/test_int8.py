@@ -1,4 +1,5 @@
-"""The embedded model in INT8, forced, so that any CPU shows whether vLLM reads what `fathom quantize` writes."""
+"""The embedded model in INT8, forced, so that any CPU shows whether vLLM reads what `fathom quantize` writes; and with
+the linear layers of CPUs without AVX-512, also those of 16 bits, which it has, too."""
 
 from pathlib import Path
 
@@ -6,7 +7,17 @@ from tests.running import start_server
 
 
 def test_the_embedded_model_answers_in_int8_under_its_own_name(tmp_path: Path):
-    server = start_server(tmp_path / "log", "--dtype", "int8", "--kv-cache-memory", "0.5", "--log-format", "json")
+    options = (
+        "--dtype",
+        "int8",
+        "--set",
+        "engine.float32_copies=on",
+        "--kv-cache-memory",
+        "0.5",
+        "--log-format",
+        "json",
+    )
+    server = start_server(tmp_path / "log", *options)
     try:
         server.wait_ready()
         body = server.chat("What is the capital of France?", max_tokens=40, enable_thinking=False)
@@ -14,6 +25,7 @@ def test_the_embedded_model_answers_in_int8_under_its_own_name(tmp_path: Path):
         assert "Paris" in body["choices"][0]["message"]["content"]
         log = server.log.read_text()
         assert "int8 (bfloat16 model)" in log
+        assert '"name": "linear layers", "value": "float32 weights for batches, copied"' in log
         assert '"name": "weights of the embedded model", "value": "int8", "why": "engine.dtype"' in log
     finally:
         server.stop()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from fathom.core.errors import StartupError
+from fathom.engine.decided import Form
 from fathom.engine.options import engine_args
 from fathom.models.facts import ModelFacts
 from fathom.models.fetch import PreparedModel
@@ -16,10 +17,12 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 PLAN = MemoryPlan(weight_bytes=1000, kv_bytes=1 << 30, kv_tokens=4096, max_model_len=2048)
 
 
-def args(device: str = "cpu", latent: bool = False, profile: str = "plain", **settings: Any) -> AsyncEngineArgs:
+def args(
+    device: str = "cpu", latent: bool = False, profile: str = "plain", form: Form | None = None, **settings: Any
+) -> AsyncEngineArgs:
     facts = ModelFacts(("X",), "x", "bfloat16", 1000, "BF16", 4096, 2, 128, latent, None, {})
     prepared = PreparedModel("some-model", Path("/models/x"), "a test", facts)
-    return engine_args(prepared, by_name(profile), ModelSettings(), EngineSettings(**settings), PLAN, device)
+    return engine_args(prepared, by_name(profile), ModelSettings(), EngineSettings(**settings), PLAN, device, form)
 
 
 def test_a_cpu_runs_eagerly_unless_asked():
@@ -27,6 +30,20 @@ def test_a_cpu_runs_eagerly_unless_asked():
     assert not args(compile="on").enforce_eager
     assert not args(device="cuda").enforce_eager
     assert args(device="cuda", compile="off").enforce_eager
+
+
+def test_norms_are_vllms_kernels_where_nothing_is_compiled_on_a_cpu():
+    assert args().ir_op_priority.rms_norm == args().ir_op_priority.fused_add_rms_norm == ["fathom"]
+    assert args(compile="on", lora={"a": "/a"}).ir_op_priority.rms_norm == ["fathom"]  # vLLM compiles none of that
+    for others in (args(compile="on"), args(device="cuda"), args(device="cuda", compile="off")):
+        assert others.ir_op_priority.rms_norm == others.ir_op_priority.fused_add_rms_norm == []
+
+
+def test_engines_hear_of_the_form_of_linear_layers():
+    assert args(form="copied").additional_config == {"fathom_linear": "copied"}
+    assert args().additional_config == {}
+    both = args(form="copied", args={"additional_config": {"mine": 1}}).additional_config
+    assert both == {"fathom_linear": "copied", "mine": 1}
 
 
 def test_latent_attention_on_a_cpu_does_without_vllms_rotary_embedding():

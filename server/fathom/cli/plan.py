@@ -57,13 +57,13 @@ def _report(model: str | None, settings: Settings, scheme: str | None, described
     if scheme:
         wanted = wanted.quantized(schemes.by_name(scheme))
     here = hardware(described)
-    dtype = decided.computed_in(settings.engine, wanted.facts, here.device, machine.cpu_flags(), here.memory)
-    wanted = replace(wanted, settings=decided.settled(settings.engine, dtype))
+    decision = decided.decide(settings.engine, wanted.facts, here.device, machine.cpu_flags(), here.memory)
+    wanted = replace(wanted, settings=decision.settings, copies=decision.copies)
     found = forecast(wanted, here)
     gpu = None if here.device == "cpu" else (here.name, here.memory)
     chosen = [
         *machine.choose(settings.engine, here.device),
-        *choices.engine(wanted.settings, wanted.facts, found.plan, here.device, dtype, gpu),
+        *choices.engine(wanted.settings, wanted.facts, found.plan, here.device, decision, gpu),
     ]
     plan_view.show(plan_view.Report(known, wanted, here, found, chosen, scheme), as_json)
     return found.short_of is None

@@ -8,6 +8,12 @@ Write = Callable[[], None]
 
 
 class Listener(Protocol):
+    def give(self, ids: list[int]) -> bool:
+        """Tokens that come without an output, for take() to find. False if it would not take them; then it has not."""
+
+    def keep(self) -> None:
+        """What was given and not taken becomes an output, which the next one follows."""
+
     def take(self) -> Write | None:
         """Takes the output that is there, and gives what writes it; None, where it leaves it to the one who waits."""
 
@@ -23,15 +29,15 @@ class Rung:
     """
 
     def __init__(self) -> None:
-        self._bells: list[Bell] = []
+        self._bells: dict[Bell, None] = {}
 
     def add(self, bell: "Bell") -> None:
         if not self._bells:
             bell.loop.call_soon(self._hear)
-        self._bells.append(bell)
+        self._bells[bell] = None
 
     def _hear(self) -> None:
-        rung, self._bells = self._bells, []
+        rung, self._bells = self._bells, {}
         for bell, write in [(bell, write) for bell in rung if (write := bell.heard())]:
             bell.attempt(write)
 
@@ -49,8 +55,20 @@ class Bell(asyncio.Event):
         self._rung = rung
         self._waits: asyncio.Future[None] | None = None
 
+    def give(self, ids: list[int]) -> bool:
+        """What comes is tokens alone. False if it has to come as an output."""
+        given = self._is_waited_for() and self.listener is not None and self.listener.give(ids)
+        if given:
+            self._rung.add(self)
+        return given
+
+    def keep(self) -> None:
+        """An output is to come, and finds what was given in front of it."""
+        if self.listener:
+            self.listener.keep()
+
     def set(self) -> None:
-        if self._waits and not self._waits.done():
+        if self._is_waited_for():
             self._rung.add(self)
 
     def rings(self) -> asyncio.Future[None]:
@@ -61,12 +79,15 @@ class Bell(asyncio.Event):
 
     def heard(self) -> Write | None:
         """What writes the output, if it was taken."""
-        if self._waits is None or self._waits.done():
+        if not self._is_waited_for():
             return None
         write = self.attempt(self.listener.take) if self.listener else None
-        if write is None:
+        if write is None and self._waits:
             self._waits.set_result(None)
         return write
+
+    def _is_waited_for(self) -> bool:
+        return self._waits is not None and not self._waits.done()
 
     def attempt(self, step: Callable[[], Write | None]) -> Write | None:
         """A step of taking or writing. What it raises fails its own request, and none of the others in the round."""

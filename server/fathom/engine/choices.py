@@ -2,6 +2,7 @@
 behind those for the process (machine.py)."""
 
 from fathom.core.batch import engine_places
+from fathom.engine.decided import Decision
 from fathom.engine.machine import Choice
 from fathom.models.facts import ModelFacts
 from fathom.models.memory import CPU_MAX_NUM_SEQS, GIB, LARGEST_DEFAULT_KV_BYTES, MemoryPlan, gib, kv_dtype
@@ -16,20 +17,21 @@ def engine(
     facts: ModelFacts,
     plan: MemoryPlan,
     device: str,
-    dtype: Choice,
+    decision: Decision,
     gpu: tuple[str, int] | None = None,
 ) -> list[Choice]:
-    """What vLLM is told, or finds out by itself. dtype: as it was decided. gpu: its name and bytes of memory, where
-    they are known."""
+    """What vLLM is told, or finds out by itself. gpu: its name and bytes of memory, where they are known."""
     on_cpu = device == "cpu"
     found = [
-        dtype,
+        *decision.choices,
         _context(settings, facts, plan),
         *_cache(settings, facts, plan, on_cpu),
         _sequences(settings, on_cpu, gpu),
         _step(settings, on_cpu, gpu),
         _compile(settings, on_cpu),
     ]
+    if on_cpu and not compiled(settings, device):
+        found.append(Choice("RMS norms", "vLLM's C++ kernels", "without torch.compile they are quicker than PyTorch's"))
     if on_cpu and facts.latent_attention:
         found.append(
             Choice("rotary_embedding", "PyTorch's", "with latent attention vLLM's CPU kernel gives wrong answers")
@@ -89,6 +91,13 @@ def _of_server(gpu: tuple[str, int]) -> tuple[int, int]:
     name, memory = gpu
     last = "A100" in name.upper()
     return next((step, seqs) for least, step, seqs in _SERVERS if memory >= least * GIB and not (last and least))
+
+
+def compiled(settings: EngineSettings, device: str) -> bool:
+    """vLLM compiles nothing on a CPU with LoRA adapters."""
+    if device == "cpu":
+        return settings.compile == "on" and not settings.lora
+    return settings.compile != "off"
 
 
 def _compile(settings: EngineSettings, on_cpu: bool) -> Choice:

@@ -1,20 +1,37 @@
 """In which type a model computes: decided by what the CPU can do, unless the user says."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
 
 from fathom.core.errors import StartupError
 from fathom.engine.machine import Choice
-from fathom.models.facts import ModelFacts
-from fathom.models.schemes import INT8
+from fathom.models.facts import ModelFacts, experts, text_config
+from fathom.models.memory import plan_memory
+from fathom.models.schemes import INT8, by_format
 from fathom.settings import EngineSettings
 
 FAST = ("amx_int8", "avx512_vnni", "avx_vnni")
 """Flags of CPUs that multiply and add 8-bit integers in one instruction, best first."""
 
+Form = Literal["copied", "converted"]
+"""Where linear layers with narrower weights have those of float32 from, for batches (engine/linear.py)."""
+
 _NAME = "weights of the embedded model"
 _WIDER = "avx512f"
-"""Without it, oneDNN has no multiplication for 16-bit floats, and PyTorch's own is 2 to 8 times slower than that of
-float32, but for a single row (docs/performance.md)."""
+"""Without it, oneDNN has no multiplication for 16-bit floats, and PyTorch's own is slower than that of float32, but for
+one or two rows (docs/performance.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """settings: as asked for, with the type that was chosen. form: None where vLLM's own layers will do. copies: bytes
+    of float32 weights besides the model's."""
+
+    settings: EngineSettings
+    choices: tuple[Choice, ...]
+    form: Form | None
+    copies: int
 
 
 def embedded_weights(settings: EngineSettings, device: str, flags: Collection[str]) -> Choice:
@@ -31,12 +48,24 @@ def embedded_weights(settings: EngineSettings, device: str, flags: Collection[st
         return _original("a GPU has room for it")
     fast = next((flag for flag in FAST if flag in flags), None)
     if fast is None:
-        return _original(f"this CPU has none of {', '.join(FAST)}, without which INT8 is slow")
+        return _original(f"this CPU has none of {', '.join(FAST)}, and gains little by INT8")
     return Choice(_NAME, INT8.name, f"this CPU has {fast}; --dtype bfloat16 serves the original")
 
 
 def _original(why: str) -> Choice:
     return Choice(_NAME, "original", why)
+
+
+def decide(
+    settings: EngineSettings, facts: ModelFacts, device: str, flags: Collection[str], available: int
+) -> Decision:
+    """flags: the CPU's. available: bytes of memory. Raises StartupError for what cannot be done as asked."""
+    dtype = computed_in(settings, facts, device, flags, available)
+    if dtype.value == "float32":  # which vLLM would not choose by itself
+        settings = settings.model_copy(update={"dtype": "float32"})
+    form, why = linear_layers(settings, facts, device, flags, available)
+    layers = (Choice("linear layers", f"float32 weights for batches, {form}", why),) if form else ()
+    return Decision(settings, (dtype, *layers), form, facts.float32_bytes if form == "copied" else 0)
 
 
 def computed_in(
@@ -48,15 +77,64 @@ def computed_in(
     if settings.dtype != "auto":
         return Choice("dtype", value, "engine.dtype")
     wide = facts.weight_bytes * facts.widening("float32")
-    if device == "cpu" and _WIDER not in flags and not facts.quantized and wide <= available / 2:
+    if _narrow(device, flags) and not facts.quantized and not _by_rows(facts) and wide <= available / 2:
         return Choice("dtype", "float32", f"this CPU has no {_WIDER}, without which {value} is slow")
     same = value == facts.dtype
     return Choice("dtype", value, "as the model's config says" if same else f"half of the {facts.dtype} of its config")
 
 
-def settled(settings: EngineSettings, dtype: Choice) -> EngineSettings:
-    """With the type that was chosen, where vLLM would choose another one by itself."""
-    return settings.model_copy(update={"dtype": dtype.value}) if dtype.value == "float32" else settings
+def linear_layers(
+    settings: EngineSettings, facts: ModelFacts, device: str, flags: Collection[str], available: int
+) -> tuple[Form | None, str]:
+    """Where float32 weights for batches come from, and why; None where nothing is gained by them. settings: with the
+    type that was chosen. Raises StartupError for copies that were asked for and cannot be."""
+    asked = settings.float32_copies
+    if device != "cpu" or not _narrower(settings, facts) or not _by_rows(facts):
+        if asked == "on":
+            raise StartupError(
+                "engine.float32_copies = 'on' is for a CPU and for weights of 16 bits or INT8; models with experts or "
+                "latent attention and encoders have none: leave it out."
+            )
+        return None, ""
+    if asked == "on":
+        return "copied", "engine.float32_copies"
+    if not _narrow(device, flags):
+        return None, ""
+    if asked == "off":
+        return "converted", "engine.float32_copies"
+    why = f"this CPU has no {_WIDER}, and multiplies batches in float32"
+    return (
+        ("copied", why) if _fits(settings, facts, available) else ("converted", f"{why}; copies take too much memory")
+    )
+
+
+def _narrower(settings: EngineSettings, facts: ModelFacts) -> bool:
+    """Whether its weights, as they are loaded, have 16 bits, or 8 of INT8."""
+    if settings.quantization:
+        return False
+    if facts.quantized:
+        return by_format(facts.config.get("quantization_config")) == INT8.name
+    return facts.computed_in(settings.dtype) != "float32"
+
+
+def _fits(settings: EngineSettings, facts: ModelFacts, available: int) -> bool:
+    """Weights and copies take no more than half of the memory, and leave what else it takes."""
+    try:
+        plan = plan_memory(facts, settings, "cpu", available, copies=facts.float32_bytes)
+    except StartupError:
+        return False
+    return plan.weight_bytes <= available / 2
+
+
+def _narrow(device: str, flags: Collection[str]) -> bool:
+    return device == "cpu" and _WIDER not in flags
+
+
+def _by_rows(facts: ModelFacts) -> bool:
+    """Whether its large layers are engine/linear.py's, and one row is often all there is: experts and latent attention
+    are multiplied elsewhere, and encoders have a row for each token of their text."""
+    dense = experts(text_config(facts.config)) == (1, 1) and not facts.latent_attention
+    return dense and not facts.sentence_encoder
 
 
 def for_vllm(settings: EngineSettings) -> EngineSettings:

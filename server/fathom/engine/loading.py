@@ -14,7 +14,6 @@ import structlog
 from fathom.core.engine import ModelCard, Phase, Progress
 from fathom.core.errors import StartupError
 from fathom.engine import choices, decided, environment, machine, nursery, speculation
-from fathom.engine.machine import Choice
 from fathom.models import profiles
 from fathom.models.facts import ModelFacts
 from fathom.models.fetch import PreparedModel, in_int8, prepare
@@ -48,13 +47,14 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
     chosen, engine_log = environment.set_up(settings)
     device = machine.device()
     prepared = _prepare(settings, device, progress, cancel)
-    dtype, settings = _decide(settings, prepared.facts, device)
     profile = _profile(settings, prepared.facts)
     _check_adapters(settings.engine.lora)
     guessing = speculation.prepare(settings, prepared, progress, cancel)
-    plan = plan_memory(guessing.facts, settings.engine, device)
+    available, asked = available_memory(), decided.for_vllm(settings.engine)
+    decision = decided.decide(asked, guessing.facts, device, machine.cpu_flags(), available)
+    plan = plan_memory(guessing.facts, decision.settings, device, available, decision.copies)
     progress(Phase.IMPORTING, None)
-    for choice in [*chosen, *choices.engine(settings.engine, guessing.facts, plan, device, dtype)]:
+    for choice in [*chosen, *choices.engine(decision.settings, guessing.facts, plan, device, decision)]:
         log.info("engine choice", **asdict(choice))
     machine.load_libnuma()
     stdlib_logging.getLogger("vllm").setLevel(stdlib_logging.WARNING)  # until vLLM reads its config
@@ -65,16 +65,19 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
         from vllm.v1.engine.async_llm import AsyncLLM  # seconds, and it reads the environment
 
         from fathom.engine.core import Core
+        from fathom.engine.deltas import take_deltas
         from fathom.engine.options import engine_args
 
         if nursery.wanted(settings.engine, device):
             nursery.take_engines()
 
-    args = engine_args(prepared, profile, settings.model, settings.engine, plan, device, guessing.config)
+    args = engine_args(
+        prepared, profile, settings.model, decision.settings, plan, device, decision.form, guessing.config
+    )
 
     def launch(steps: "Steps") -> "AsyncLLM":
         try:
-            return AsyncLLM.from_engine_args(
+            llm = AsyncLLM.from_engine_args(
                 args,
                 usage_context=UsageContext.OPENAI_API_SERVER,  # batch limits by the GPU, as for vLLM's own server
                 stat_loggers=[lambda _config, _index=0: steps],
@@ -83,6 +86,8 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
             raise StartupError(
                 f"the engine did not start: {_root_cause(engine_log, error)} (all of it: {engine_log})"
             ) from None
+        take_deltas(llm)
+        return llm
 
     progress(Phase.LOADING, None)
     core = Core(launch, engine_log, settings.engine.hang_timeout or _hang_timeout(prepared.facts, device))
@@ -111,13 +116,6 @@ def _prepare(settings: Settings, device: str, progress: Progress, cancel: thread
             raise
         log.warning("no int8", reason=str(error), instead="the original is served")
         return prepared
-
-
-def _decide(settings: Settings, facts: ModelFacts, device: str) -> tuple[Choice, Settings]:
-    """What the model computes in, and the settings with it."""
-    engine = decided.for_vllm(settings.engine)
-    dtype = decided.computed_in(engine, facts, device, machine.cpu_flags(), available_memory())
-    return dtype, settings.model_copy(update={"engine": decided.settled(engine, dtype)})
 
 
 def _hang_timeout(facts: ModelFacts, device: str) -> float:

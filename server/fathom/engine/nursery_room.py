@@ -27,6 +27,8 @@ _ANYWHERE = (
     "vllm.v1.structured_output.backend_xgrammar",
     "vllm.model_executor.model_loader",
     "fathom.engine.plugin",
+    "fathom.engine.linear",
+    "fathom.engine.norms",
     "fathom.engine.resuming",
     "fathom.engine.seeded",
 )

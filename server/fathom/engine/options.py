@@ -7,6 +7,9 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 
 from fathom.core.batch import engine_places
 from fathom.core.errors import StartupError
+from fathom.engine import norms
+from fathom.engine.choices import compiled
+from fathom.engine.decided import Form
 from fathom.engine.in_process import InProcessExecutor
 from fathom.models.fetch import PreparedModel
 from fathom.models.memory import CPU_MAX_NUM_SEQS, MemoryPlan
@@ -21,9 +24,11 @@ def engine_args(
     settings: EngineSettings,
     plan: MemoryPlan,
     device: str,
+    form: Form | None = None,
     speculative: dict[str, Any] | None = None,
 ) -> AsyncEngineArgs:
-    """Raises StartupError for a name in `engine.args` that AsyncEngineArgs does not have."""
+    """form: of float32 weights for batches. Raises StartupError for a name in `engine.args` that AsyncEngineArgs does
+    not have."""
     fields = _named(settings, plan, device) | {
         "speculative_config": speculative,
         "model": str(prepared.path),
@@ -32,13 +37,16 @@ def engine_args(
         "reasoning_config": _reasoning_config(profile),
         "structured_outputs_config": {"backend": "xgrammar"},  # "auto" may take another, with other rules than we check
         "compilation_config": _compilation_config(prepared, device),
+        "additional_config": {"fathom_linear": form, **settings.args.get("additional_config", {})} if form else None,
+        "ir_op_priority": norms.PRIORITY if device == "cpu" and not compiled(settings, device) else None,
         "attention_backend": _attention_backend(prepared, settings, device),
         "distributed_executor_backend": _executor(settings, device),
         "use_tqdm_on_load": False,
         "enable_log_requests": False,
     }
     _check(settings.args)
-    chosen = {name: value for name, value in (fields | settings.args).items() if value is not None}
+    given = {name: value for name, value in settings.args.items() if not (form and name == "additional_config")}
+    chosen = {name: value for name, value in (fields | given).items() if value is not None}
     return AsyncEngineArgs(**chosen)
 
 
@@ -61,7 +69,7 @@ def _named(settings: EngineSettings, plan: MemoryPlan, device: str) -> dict[str,
         "seed": settings.seed,
         "enable_prefix_caching": _where_possible(settings.prefix_caching),
         "enable_chunked_prefill": _where_possible(settings.chunked_prefill),
-        "enforce_eager": settings.compile == "off" or (settings.compile == "auto" and on_cpu),
+        "enforce_eager": not compiled(settings, device),
     }
 
 

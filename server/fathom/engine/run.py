@@ -9,7 +9,7 @@ from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import TokensInput
 from vllm.logprobs import PromptLogprobs
 from vllm.lora.request import LoRARequest
-from vllm.outputs import STREAM_FINISHED, RequestOutput
+from vllm.outputs import STREAM_FINISHED, CompletionOutput, RequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.engine.output_processor import RequestOutputCollector
@@ -51,6 +51,7 @@ class Run:
         self._queue: RequestOutputCollector
         self._bell: Bell
         self._ahead: RequestOutput | None = None
+        self._given: list[int] = []
         self._short: tuple[Shortcut, TurnReader] | None = None
 
     def shorten(self, shortcut: Shortcut, reader: TurnReader) -> None:
@@ -119,8 +120,32 @@ class Run:
                 self._produced += output.outputs[0].token_ids
                 yield output
 
+    def give(self, ids: list[int]) -> bool:
+        """Tokens on their way by the shortcut, behind what was given before. False if they have to go the long way."""
+        if self._given:
+            self._given += ids
+        elif self._short and self._short[0].open and self._queue.output is None:
+            self._given = ids
+        else:
+            return False
+        return True
+
+    def keep(self) -> None:
+        """An error that is there already stays alone, as in vLLM: the next engine makes anew what was not read."""
+        if self._given:
+            completion = CompletionOutput(0, "", self._given, None, None)
+            self._given = []
+            self._queue.put(
+                RequestOutput(self._id, None, None, None, [completion], False, num_cached_tokens=self.cached_tokens)
+            )
+
     def take(self) -> Write | None:
         """What has come, on its way by the shortcut. Ends and errors never take that."""
+        if self._given and self._queue.output is None and self._short and self._short[0].open:
+            ids, self._given = self._given, []
+            self._produced += ids
+            return self._short[0].take(self._short[1].read(ids, None))
+        self.keep()
         output = self._queue.output
         if self._short is None or not isinstance(output, RequestOutput) or output.finished:
             return None

@@ -57,6 +57,12 @@ class ModelFacts:
         stored = _FLOAT_BYTES.get(self.weight_dtype)
         return dtype_bytes(self.computed_in(asked)) / stored if stored else 1.0
 
+    @property
+    def float32_bytes(self) -> int:
+        """Of all weights in float32. Where most have 8 bits and some 16, more than it takes."""
+        stored = 1 if self.quantized else _FLOAT_BYTES[self.weight_dtype]
+        return self.weight_bytes // stored * 4
+
     def kv_bytes_per_token(self, dtype_bytes: int = 2) -> int:
         return self.kv_values_per_token * dtype_bytes
 

@@ -63,11 +63,13 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A model as it would be loaded, and the settings that it would be served with."""
+    """A model as it would be loaded, and the settings that it would be served with. copies: bytes of float32 weights
+    besides its own."""
 
     facts: ModelFacts
     sizes: Sizes
     settings: EngineSettings
+    copies: int = 0
 
     def quantized(self, scheme: Scheme) -> "Wanted":
         """As `fathom quantize` would make it. Raises StartupError for what is quantized already."""
@@ -76,7 +78,9 @@ class Wanted:
                 f"--scheme is for weights of 16 or 32 bits, and these are {self.facts.weight_dtype}: leave it out."
             )
         smaller = self.sizes.quantized(scheme)
-        return replace(self, facts=replace(self.facts, weight_bytes=smaller.bytes, weight_dtype="8-bit"), sizes=smaller)
+        config = {**self.facts.config, "quantization_config": {"format": scheme.format, "bits": 8}}
+        facts = replace(self.facts, weight_bytes=smaller.bytes, weight_dtype="8-bit", config=config)
+        return replace(self, facts=facts, sizes=smaller, copies=0)
 
     def with_settings(self, **changed: object) -> "Wanted":
         return replace(self, settings=self.settings.model_copy(update=changed))
@@ -95,7 +99,7 @@ def _forecast(wanted: Wanted, hardware: Hardware) -> Forecast:
     on_cpu = hardware.device == "cpu"
     available = hardware.memory if on_cpu else int(hardware.memory * settings.gpu_memory_utilization) * workers
     runtime = RUNTIME_BYTES * (1 if on_cpu else workers)
-    weights = round(facts.weight_bytes * facts.widening(settings.dtype))
+    weights = round(facts.weight_bytes * facts.widening(settings.dtype)) + wanted.copies
     token = facts.kv_bytes_per_token(dtype_bytes(memory.kv_dtype(facts, settings)))
     copies = 1 if on_cpu else _copies(facts, settings.tensor_parallel_size)
     token *= copies
@@ -126,7 +130,7 @@ def _forecast(wanted: Wanted, hardware: Hardware) -> Forecast:
 def _plan_cpu(wanted: Wanted, available: int) -> MemoryPlan:
     """As a start does it, the parts of all workers added."""
     settings = wanted.settings
-    found = memory.plan_memory(wanted.facts, settings, "cpu", available)
+    found = memory.plan_memory(wanted.facts, settings, "cpu", available, wanted.copies)
     return replace(
         found, kv_bytes=(found.kv_bytes or 0) * settings.tensor_parallel_size * settings.pipeline_parallel_size
     )

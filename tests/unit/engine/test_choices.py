@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from dataclasses import replace
 
 from fathom.engine import choices, decided, machine
@@ -16,11 +17,12 @@ def chosen(
     plan: MemoryPlan = PLAN,
     model: ModelFacts = SMOLLM2,
     gpu: tuple[str, int] | None = None,
+    flags: Collection[str] = ("avx512f",),
     **settings: object,
 ) -> dict[str, tuple[str, str]]:
     asked = EngineSettings.model_validate(settings)
-    dtype = decided.computed_in(asked, model, device, {"avx512f"}, 16 * GIB)
-    found = [*machine.choose(asked, device), *choices.engine(asked, model, plan, device, dtype, gpu)]
+    decision = decided.decide(asked, model, device, flags, 16 * GIB)
+    found = [*machine.choose(asked, device), *choices.engine(asked, model, plan, device, decision, gpu)]
     return {choice.name: (choice.value, choice.why) for choice in found}
 
 
@@ -39,6 +41,14 @@ def test_on_a_cpu_batches_are_small_and_nothing_is_compiled() -> None:
     assert found["max_num_batched_tokens"][0] == "2,048"
     assert found["compile"] == ("off", "on a CPU it adds minutes to a start")
     assert found["kv_cache_memory"] == ("2.0 GiB", "up to 50% of what the weights leave, as far as batches can use it")
+
+
+def test_how_layers_and_norms_are_computed_on_a_cpu_is_told() -> None:
+    assert chosen(flags=())["linear layers"][0] == "float32 weights for batches, copied"
+    assert "linear layers" not in chosen()
+    assert chosen()["RMS norms"][0] == "vLLM's C++ kernels"
+    assert "RMS norms" not in chosen(compile="on")
+    assert "RMS norms" not in chosen("cuda", ON_GPU, compile="off")
 
 
 def test_what_the_user_says_is_named_as_the_reason() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from fathom.core.errors import StartupError
 from fathom.engine import decided, loading, machine
+from fathom.engine.decided import Decision
 from fathom.models.facts import ModelFacts
 from fathom.models.fetch import PreparedModel
-from fathom.models.memory import GIB
+from fathom.models.memory import GIB, RUNTIME_BYTES
 from fathom.settings import EngineSettings, Settings, load
 
 from tests.unit.models.known import SMOLLM2
@@ -36,7 +37,7 @@ def test_a_cpu_that_multiplies_8_bit_integers_gets_int8_and_the_reason_names_wha
 def test_a_cpu_without_keeps_the_original_and_the_reason_names_what_it_lacks() -> None:
     value, why = decide(ZEN3)
     assert value == "original"
-    assert "none of amx_int8, avx512_vnni, avx_vnni" in why
+    assert "none of amx_int8, avx512_vnni, avx_vnni, and gains little" in why
 
 
 def test_int8_can_be_forced_on_any_machine() -> None:
@@ -104,47 +105,106 @@ def test_the_card_tells_of_a_quantized_model() -> None:
     assert loading._dtype(ORIGINAL.facts, "bfloat16") == "bfloat16"
 
 
-def computed(
+FLOAT32_SENTENCES = replace(SMOLLM2, dtype="float32", weight_dtype="F32", sentence_encoder=True)
+EXPERTS = replace(SMOLLM2, config={"num_experts": 8, "num_experts_per_tok": 2})
+NESTED_EXPERTS = replace(SMOLLM2, config={"text_config": EXPERTS.config})
+IN_INT8 = replace(SMOLLM2, config={"quantization_config": {"format": "int-quantized"}})
+
+
+def decided_for(
     model: ModelFacts = SMOLLM2,
     flags: Collection[str] = ZEN3,
     device: str = "cpu",
     memory: int = 16 * GIB,
-    **settings: str,
-) -> tuple[str, str]:
-    found = decided.computed_in(EngineSettings.model_validate(settings), model, device, flags, memory)
-    return found.value, found.why
+    **settings: Any,
+) -> Decision:
+    return decided.decide(EngineSettings.model_validate(settings), model, device, flags, memory)
 
 
-def test_a_cpu_that_is_slow_with_16_bits_computes_in_32():
-    assert computed() == ("float32", "this CPU has no avx512f, without which bfloat16 is slow")
+def computed(*args: Any, **more: Any) -> tuple[str, str]:
+    choice = decided_for(*args, **more).choices[0]
+    return choice.value, choice.why
 
 
-def test_other_cpus_and_gpus_follow_the_model():
-    assert computed(flags=GENOA) == ("bfloat16", "as the model's config says")
-    assert computed(device="cuda")[0] == "bfloat16"
+def test_models_compute_in_the_type_of_their_config():
+    for flags, device in ((ZEN3, "cpu"), (GENOA, "cpu"), (ZEN3, "cuda")):
+        assert computed(flags=flags, device=device) == ("bfloat16", "as the model's config says")
+
+
+@pytest.mark.parametrize("model", [EXPERTS, NESTED_EXPERTS, replace(SMOLLM2, latent_attention=True), FLOAT32_SENTENCES])
+def test_a_cpu_that_is_slow_with_16_bits_has_in_32_what_is_not_multiplied_by_rows(model: ModelFacts):
+    assert computed(model)[0] == "float32"
+    assert "no avx512f" in computed(model)[1]
+    assert decided_for(model).settings.dtype == "float32"  # which vLLM would not choose by itself
+    assert decided_for(model).form is None
+    assert computed(model, flags=GENOA)[0] == "bfloat16"
 
 
 def test_what_the_user_says_counts():
     assert computed(dtype="bfloat16") == ("bfloat16", "engine.dtype")
+    assert computed(EXPERTS, dtype="bfloat16") == ("bfloat16", "engine.dtype")
+    assert decided_for().settings.dtype == "auto"
 
 
 def test_weights_that_would_fill_the_memory_stay_as_they_are():
-    assert computed(memory=4 * SMOLLM2.weight_bytes)[0] == "float32"
-    assert computed(memory=4 * SMOLLM2.weight_bytes - 1)[0] == "bfloat16"
+    assert computed(EXPERTS, memory=4 * SMOLLM2.weight_bytes)[0] == "float32"
+    assert computed(EXPERTS, memory=4 * SMOLLM2.weight_bytes - 1)[0] == "bfloat16"
 
 
 def test_quantized_weights_stay_as_they_are():
-    assert computed(replace(SMOLLM2, weight_dtype="I8"))[0] == "bfloat16"
-    assert computed(replace(SMOLLM2, config={"quantization_config": {"format": "int-quantized"}}))[0] == "bfloat16"
-
-
-def test_vllm_is_told_what_it_would_not_choose_itself():
-    asked = EngineSettings()
-    old, new = (decided.computed_in(asked, SMOLLM2, "cpu", flags, 16 * GIB) for flags in (ZEN3, GENOA))
-    assert decided.settled(asked, old).dtype == "float32"
-    assert decided.settled(asked, new) == asked
+    assert computed(replace(EXPERTS, weight_dtype="I8"))[0] == "bfloat16"
+    assert computed(replace(EXPERTS, config=IN_INT8.config | EXPERTS.config))[0] == "bfloat16"
 
 
 def test_an_unknown_type_is_refused():
     with pytest.raises(StartupError, match="dtype 'int3' is unknown"):
         computed(dtype="int3")
+
+
+@pytest.mark.parametrize("model", [SMOLLM2, IN_INT8])
+def test_a_cpu_that_is_slow_with_narrow_numbers_has_copies_for_batches_if_they_fit(model: ModelFacts):
+    found = decided_for(model)
+    assert (found.form, found.copies) == ("copied", model.float32_bytes)
+    assert found.choices[1].value == "float32 weights for batches, copied"
+    assert found.choices[1].why == "this CPU has no avx512f, and multiplies batches in float32"
+    least = model.weight_bytes + model.float32_bytes + RUNTIME_BYTES + GIB
+    assert decided_for(model, memory=least, kv_cache_memory=1.0).form == "copied"
+    tight = decided_for(model, memory=least - 1, kv_cache_memory=1.0)
+    assert (tight.form, tight.copies) == ("converted", 0)
+    assert tight.choices[1].why.endswith("copies take too much memory")
+
+
+def test_copies_leave_half_of_the_memory():
+    large = replace(SMOLLM2, weight_bytes=8 * GIB)
+    assert decided_for(large, memory=48 * GIB).form == "copied"
+    assert decided_for(large, memory=48 * GIB - 1).form == "converted"
+
+
+def test_copies_are_forced_and_forbidden():
+    assert decided_for(float32_copies="on", memory=1).form == "copied"
+    assert decided_for(float32_copies="on", flags=GENOA).form == "copied"
+    assert decided_for(float32_copies="off").form == "converted"
+    assert decided_for(float32_copies="off").choices[1].why == "engine.float32_copies"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"device": "cuda"},
+        {"dtype": "float32"},
+        {"model": EXPERTS},
+        {"quantization": "fp8"},
+        {"model": replace(SMOLLM2, config={"quantization_config": {"quant_method": "gptq", "bits": 4}})},
+    ],
+)
+def test_elsewhere_layers_are_vllms_and_copies_are_refused(given: Any):
+    found = decided_for(**given)
+    assert (found.form, found.copies, len(found.choices)) == (None, 0, 1)
+    assert decided_for(**given, float32_copies="off").form is None
+    with pytest.raises(StartupError, match="is for a CPU and for weights of 16 bits or INT8"):
+        decided_for(**given, float32_copies="on")
+
+
+def test_a_cpu_that_is_made_for_narrow_numbers_has_none_by_itself():
+    assert decided_for(flags=GENOA).form is None
+    assert decided_for(flags=GENOA, float32_copies="off").form is None

@@ -97,6 +97,16 @@ def test_latent_attention_is_counted_in_its_smaller_blocks() -> None:
     assert planned.kv_tokens == 1200 - 16
 
 
+def test_copies_of_the_weights_count_as_weights() -> None:
+    plain, copied = (
+        plan_memory(SMOLLM2, EngineSettings(), "cpu", 16 * GIB, copies) for copies in (0, SMOLLM2.float32_bytes)
+    )
+    assert plain.weight_bytes == SMOLLM2.weight_bytes
+    assert copied.weight_bytes == 3 * SMOLLM2.weight_bytes  # 2 bytes each, and 4 more
+    in_int8 = replace(SMOLLM2, weight_dtype="I8", config={"quantization_config": {"format": "int-quantized"}})
+    assert in_int8.float32_bytes == 4 * SMOLLM2.weight_bytes
+
+
 def test_a_gpu_is_left_to_size_its_own_cache() -> None:
     planned = plan_memory(SMOLLM2, EngineSettings(), "cuda")
     assert (planned.kv_bytes, planned.kv_tokens, planned.max_model_len) == (None, None, None)
