@@ -171,7 +171,6 @@ async def test_tokens_of_a_stream_that_waits_are_no_objects_of_vllms() -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {"new_logprobs": LogprobsLists(np.array([[1, 2]]), np.array([[-0.1, -2.0]]), np.array([0]))},
         {"kv_transfer_params": {"of": "another"}},
         {"ec_transfer_params": {"of": "another"}},
         {"new_sampling_mask": SimpleNamespace(to_nested_list=lambda: [[1]])},
@@ -180,8 +179,6 @@ async def test_tokens_of_a_stream_that_waits_are_no_objects_of_vllms() -> None:
 )
 async def test_what_is_more_than_tokens_is_an_object_behind_what_was_given(more: dict[str, Any]) -> None:
     engine = Engine(takes_deltas=True)
-    if "new_logprobs" in more:
-        engine.params = SamplingParams(detokenize=False, output_kind=RequestOutputKind.DELTA, logprobs=1)
     clients, tasks = await started(engine, "a")
     engine.step({"a": 1}, 0.0)
     for _ in range(4):
@@ -194,6 +191,19 @@ async def test_what_is_more_than_tokens_is_an_object_behind_what_was_given(more:
     engine.step({"a": 1}, 3.0, last=True)
     await asyncio.gather(*tasks)
     assert clients["a"].text == TOKENIZER.decode(IDS[:5])
+
+
+async def test_tokens_with_logprobs_are_objects() -> None:
+    engine = Engine(takes_deltas=True)
+    engine.params = SamplingParams(detokenize=False, output_kind=RequestOutputKind.DELTA, logprobs=1)
+    _, tasks = await started(engine, "a")
+    found = LogprobsLists(np.array([[1, 2]]), np.array([[-0.1, -2.0]]), np.array([0]))
+    for now in range(4):
+        engine.step({"a": 1}, float(now), last=now == 3, new_logprobs=found)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert engine.made == 4
+    await asyncio.gather(*tasks)
 
 
 async def test_what_was_given_when_the_way_closes_is_an_output() -> None:
