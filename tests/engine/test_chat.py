@@ -42,7 +42,7 @@ def test_a_stream_says_what_the_whole_answer_says(server: Server):
     assert (reasoning, content) == (whole["reasoning"], whole["content"])
 
 
-@pytest.mark.parametrize("budget", [4, 5, 16, 40])
+@pytest.mark.parametrize("budget", [4, 5, 16])  # the model ends its trace by itself behind some 20 to 60
 def test_a_budget_ends_the_trace_after_exactly_so_many_tokens(server: Server, budget: int):
     usage = server.chat(SKY, max_tokens=80, thinking_token_budget=budget)["usage"]
     end_delimiter = 3

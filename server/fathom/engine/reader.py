@@ -67,7 +67,7 @@ class TurnReader:
         self._most_alternatives = sampling.logprobs or 0
         self._log = TokenLog() if sampling.logprobs is not None else None
         self._plain = not (machine or calls or sampling.stop or self._log or report_ids)
-        self._end_token = 0
+        self._end: tuple[int, ...] = ()  # the token that ended the turn, unless something followed
         self._called = self._budget_exhausted = False
 
     @property
@@ -97,17 +97,15 @@ class TurnReader:
             read.append(token_id)
             pieces += self._read_one(token_id, alternatives[at] if alternatives else None)
         ended = ended and not self.stopped
-        self._end_token = int(ended)
+        self._end = tuple(token_ids[-1:]) if ended else ()
         self.ids += read
-        if not self._report_ids:
-            return self._out(pieces)
-        read += token_ids[-1:] if ended else []
-        return [Tokens(tuple(read)), *self._out(pieces)]
+        reported = [Tokens(tuple(read))] if self._report_ids and read else []
+        return [*reported, *self._out(pieces)]
 
     def _read_plain(self, token_id: int) -> Sequence[Event]:
         """The same for what most requests are, a token of an answer that nothing is looked for in."""
         self.ids.append(token_id)
-        self._end_token = 0
+        self._end = ()
         if text := self._detokenizer.step(token_id):
             self.answered = True
             return (TextDelta(text),)
@@ -128,11 +126,13 @@ class TurnReader:
         if rest := self._stop.flush():
             pieces.append(TextDelta(rest))
         yield from self._out(pieces)
+        if self._report_ids and self._end:
+            yield Tokens(self._end)
         reason = "stop" if self._stop.hit else reason
         yield Finished(
             "tool_calls" if self._called and reason == "stop" else reason,
             prompt_tokens=prompt_tokens,
-            completion_tokens=len(self.ids) + self._end_token,
+            completion_tokens=len(self.ids) + len(self._end),
             cached_tokens=cached_tokens,
             reasoning_tokens=self._machine.reasoning_tokens if self._machine else 0,
             budget_exhausted=self._budget_exhausted,

@@ -96,7 +96,19 @@ def test_a_trace_that_the_limit_cuts_is_told(tokenizer):
 def test_token_ids_come_before_their_text_and_hold_the_end_of_the_turn(tokenizer):
     turn = reader(tokenizer, reasons=False, report_ids=True)
     ids = [*encode(tokenizer, "blue"), tokenizer.eos_token_id]
-    assert list(turn.read(ids, ended=True)) == [Tokens(tuple(ids)), TextDelta("blue")]
+    assert list(turn.read(ids, ended=True)) == [Tokens(tuple(ids[:-1])), TextDelta("blue")]
+    *rest, finished = turn.finish("stop", PROMPT)
+    assert rest == [Tokens((tokenizer.eos_token_id,))]
+    assert finished.completion_tokens == len(ids)
+
+
+def test_an_end_that_something_follows_is_neither_counted_nor_reported(tokenizer):
+    """As of a turn that ended in its trace and is asked for its answer."""
+    turn = reader(tokenizer, reasons=False, report_ids=True)
+    blue, sky = encode(tokenizer, "blue"), encode(tokenizer, "sky")
+    events = [*turn.read([*blue, tokenizer.eos_token_id], ended=True), *turn.read(sky), *turn.finish("length", PROMPT)]
+    assert [id_ for event in events if isinstance(event, Tokens) for id_ in event.ids] == [*blue, *sky]
+    assert events[-1].completion_tokens == len(blue) + len(sky)
 
 
 class Calls:
