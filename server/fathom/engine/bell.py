@@ -57,10 +57,10 @@ class Bell(asyncio.Event):
 
     def give(self, ids: list[int]) -> bool:
         """What comes is tokens alone. False if it has to come as an output."""
-        given = self._is_waited_for() and self.listener is not None and self.listener.give(ids)
-        if given:
-            self._rung.add(self)
-        return given
+        if not (self._waiting() and self.listener and self.listener.give(ids)):
+            return False
+        self._rung.add(self)
+        return True
 
     def keep(self) -> None:
         """An output is to come, and finds what was given in front of it."""
@@ -68,7 +68,7 @@ class Bell(asyncio.Event):
             self.listener.keep()
 
     def set(self) -> None:
-        if self._is_waited_for():
+        if self._waiting():
             self._rung.add(self)
 
     def rings(self) -> asyncio.Future[None]:
@@ -79,15 +79,16 @@ class Bell(asyncio.Event):
 
     def heard(self) -> Write | None:
         """What writes the output, if it was taken."""
-        if not self._is_waited_for():
+        waits = self._waiting()
+        if waits is None:
             return None
         write = self.attempt(self.listener.take) if self.listener else None
-        if write is None and self._waits:
-            self._waits.set_result(None)
+        if write is None:
+            waits.set_result(None)
         return write
 
-    def _is_waited_for(self) -> bool:
-        return self._waits is not None and not self._waits.done()
+    def _waiting(self) -> "asyncio.Future[None] | None":
+        return self._waits if self._waits and not self._waits.done() else None
 
     def attempt(self, step: Callable[[], Write | None]) -> Write | None:
         """A step of taking or writing. What it raises fails its own request, and none of the others in the round."""

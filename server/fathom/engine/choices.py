@@ -28,7 +28,7 @@ def engine(
         *_cache(settings, facts, plan, on_cpu),
         _sequences(settings, on_cpu, gpu),
         _step(settings, on_cpu, gpu),
-        _compile(settings, on_cpu),
+        _compile(settings, device),
     ]
     if on_cpu and not compiled(settings, device):
         found.append(Choice("RMS norms", "vLLM's C++ kernels", "without torch.compile they are quicker than PyTorch's"))
@@ -100,9 +100,12 @@ def compiled(settings: EngineSettings, device: str) -> bool:
     return settings.compile != "off"
 
 
-def _compile(settings: EngineSettings, on_cpu: bool) -> Choice:
+def _compile(settings: EngineSettings, device: str) -> Choice:
+    value = "on" if compiled(settings, device) else "off"
+    if settings.compile == "on" and value == "off":
+        return Choice("compile", value, "on a CPU, vLLM compiles nothing with LoRA adapters")
     if settings.compile != "auto":
-        return Choice("compile", settings.compile, "engine.compile")
-    if on_cpu:
-        return Choice("compile", "off", "on a CPU it adds minutes to a start")
-    return Choice("compile", "on", "a GPU is idle between small kernels without it")
+        return Choice("compile", value, "engine.compile")
+    if device == "cpu":
+        return Choice("compile", value, "on a CPU it adds minutes to a start")
+    return Choice("compile", value, "a GPU is idle between small kernels without it")

@@ -1,4 +1,4 @@
-"""The short way's beginning: an output that is nothing but tokens needs no object of vLLM's (docs/adr/0021).
+"""The short way's beginning: an output that is nothing but tokens needs no object of vLLM's (docs/adr/0023).
 
 For each request and step vLLM makes a RequestOutput, a CompletionOutput and what is around them. While a stream waits,
 all that it wants of them is the list of token ids that EngineCore sent.

@@ -23,9 +23,8 @@ _FEW = {("copied", 16): 2, ("converted", 16): 12, ("copied", 8): 8, ("converted"
 _SLICE = 1 << 22  # weights that are converted at a time, of 4 bytes then
 _TAIL = 16  # PyTorch's kernel for int8 reads so many weights of a row at a time, and never fewer
 _SIXTEEN = (torch.bfloat16, torch.float16)
-_by_int8 = (
-    torch.ops.aten._weight_int8pack_mm.default
-)  # fast for bfloat16, and 4 to 6 times slower for other activations
+_by_int8 = torch.ops.aten._weight_int8pack_mm.default
+"""Fast for activations in bfloat16, and 4 to 6 times slower for others."""
 
 
 @dataclass(frozen=True, slots=True)

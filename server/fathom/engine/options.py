@@ -37,7 +37,6 @@ def engine_args(
         "reasoning_config": _reasoning_config(profile),
         "structured_outputs_config": {"backend": "xgrammar"},  # "auto" may take another, with other rules than we check
         "compilation_config": _compilation_config(prepared, device),
-        "additional_config": {"fathom_linear": form, **settings.args.get("additional_config", {})} if form else None,
         "ir_op_priority": norms.PRIORITY if device == "cpu" and not compiled(settings, device) else None,
         "attention_backend": _attention_backend(prepared, settings, device),
         "distributed_executor_backend": _executor(settings, device),
@@ -45,8 +44,9 @@ def engine_args(
         "enable_log_requests": False,
     }
     _check(settings.args)
-    given = {name: value for name, value in settings.args.items() if not (form and name == "additional_config")}
-    chosen = {name: value for name, value in (fields | given).items() if value is not None}
+    chosen = {name: value for name, value in (fields | settings.args).items() if value is not None}
+    if form:
+        chosen["additional_config"] = {"fathom_linear": form, **chosen.get("additional_config", {})}
     return AsyncEngineArgs(**chosen)
 
 

@@ -99,8 +99,9 @@ class TurnReader:
         ended = ended and not self.stopped
         self._end = tuple(token_ids[-1:]) if ended else ()
         self.ids += read
-        reported = [Tokens(tuple(read))] if self._report_ids and read else []
-        return [*reported, *self._out(pieces)]
+        if not (self._report_ids and read):
+            return self._out(pieces)
+        return [Tokens(tuple(read)), *self._out(pieces)]
 
     def _read_plain(self, token_id: int) -> Sequence[Event]:
         """The same for what most requests are, a token of an answer that nothing is looked for in."""

@@ -51,6 +51,12 @@ def test_how_layers_and_norms_are_computed_on_a_cpu_is_told() -> None:
     assert "RMS norms" not in chosen("cuda", ON_GPU, compile="off")
 
 
+def test_what_vllm_does_not_compile_is_told() -> None:
+    found = chosen(compile="on", lora={"poet": "/p"})
+    assert found["compile"] == ("off", "on a CPU, vLLM compiles nothing with LoRA adapters")
+    assert "RMS norms" in found
+
+
 def test_what_the_user_says_is_named_as_the_reason() -> None:
     found = chosen(
         dtype="float32",

@@ -6,18 +6,10 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from fathom.core.events import Event, TextDelta
-from fathom.core.shortcut import Shortcut
-from fathom.engine.bell import Rung
-from fathom.engine.core import Core
 from fathom.engine.deltas import take_deltas
-from fathom.engine.detokenizer import Detokenizer, TokenBytes
-from fathom.engine.reader import TurnReader
-from fathom.engine.run import Run
 from hypothesis import given
 from hypothesis import strategies as st
 from vllm import SamplingParams
-from vllm.inputs.engine import tokens_input
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine import EngineCoreOutput, EngineCoreRequest, FinishReason
@@ -26,11 +18,8 @@ from vllm.v1.engine.output_processor import OutputProcessor, RequestOutputCollec
 from vllm.v1.metrics.stats import IterationStats
 from vllm.v1.outputs import LogprobsLists
 
-from tests.tokenizers import small_tokenizer
+from tests.unit.engine.clients import IDS, TOKENIZER, Client, core_of
 
-TOKENIZER = small_tokenizer()
-TOKEN_BYTES = TokenBytes(TOKENIZER.backend_tokenizer)
-IDS = TOKENIZER.encode("hello world, the sky is blue. " * 20, add_special_tokens=False)
 VERSION = "default"  # vLLM's name for weights that were never replaced
 PARAMS = SamplingParams(detokenize=False, output_kind=RequestOutputKind.DELTA)
 
@@ -40,7 +29,7 @@ class Engine:
 
     def __init__(self, *, takes_deltas: bool) -> None:
         self.output_processor = OutputProcessor(None, log_stats=True)
-        self.core = cast("Core", SimpleNamespace(up=self._up, lives=lambda _llm: True, rung=Rung()))
+        self.core = core_of(self._add_request)
         self.sent: dict[str, int] = {}
         self.made = 0
         self.params = PARAMS
@@ -56,10 +45,7 @@ class Engine:
         if takes_deltas:
             take_deltas(cast("Any", self))
 
-    async def _up(self) -> "Engine":
-        return self
-
-    async def add_request(self, name: str, prompt: Any, params: SamplingParams, **_: Any) -> RequestOutputCollector:
+    async def _add_request(self, name: str, prompt: Any, params: SamplingParams, **_: Any) -> RequestOutputCollector:
         queue = self._collector(params.output_kind, name)
         request = EngineCoreRequest(name, [1], None, params, None, 0.0, None, None, None, external_req_id=name)
         self.output_processor.add_request(request, None, queue=queue)
@@ -79,45 +65,26 @@ class Engine:
         self.intervals += stats.inter_token_latencies_iter
 
 
-class Client:
-    """Reads one request. open: takes frames at once. said: text, and which way it came."""
-
-    def __init__(self, engine: Engine, name: str) -> None:
-        self.open, self.said = True, list[tuple[str, str]]()
-        self._engine, self._name = engine, name
-        self._reader = TurnReader(Detokenizer(TOKEN_BYTES, [1]), TOKEN_BYTES)
-
-    @property
-    def text(self) -> str:
-        return "".join(text for _, text in self.said)
-
-    def write(self, frame: bytes) -> None:
-        self.said.append(("short", frame.decode()))
-
-    async def reads(self) -> None:
-        run = Run(self._engine.core, self._name, tokens_input(prompt_token_ids=[1]), self._engine.params, None)
-        await run.begin()
-        shortcut = Shortcut(_frame)
-        shortcut.begin(lambda _event: None)
-        shortcut.lead_to(self)
-        run.shorten(shortcut, self._reader)
-        async for output in run.outputs():
-            for event in run.read(self._reader, output):
-                self.said.append(("long", _frame(event).decode()))
-            await asyncio.sleep(0)
-        run.leave()
-
-
-def _frame(event: Event) -> bytes:
-    assert isinstance(event, TextDelta)
-    return event.text.encode()
-
-
 async def started(engine: Engine, *names: str) -> tuple[dict[str, Client], list[asyncio.Task[None]]]:
-    clients = {name: Client(engine, name) for name in names}
+    clients = {name: Client(engine.core, name, engine.params) for name in names}
     tasks = [asyncio.create_task(client.reads()) for client in clients.values()]
     await asyncio.sleep(0)
     return clients, tasks
+
+
+async def begun() -> tuple[Engine, dict[str, Client], list[asyncio.Task[None]]]:
+    """One stream behind its first token."""
+    engine = Engine(takes_deltas=True)
+    clients, tasks = await started(engine, "a")
+    engine.step({"a": 1}, 0.0)
+    await turns(4)
+    return engine, clients, tasks
+
+
+async def turns(count: int) -> None:
+    """Of the event loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 Step = dict[str, int] | str
@@ -158,9 +125,7 @@ async def test_tokens_of_a_stream_that_waits_are_no_objects_of_vllms() -> None:
     clients, tasks = await started(engine, "a", "b")
     for now in range(10):
         engine.step({"a": 1, "b": 2}, float(now))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await turns(3)
     assert engine.made == 2  # the first ones
     assert [way for way, _ in clients["a"].said] == ["short"] * 10
     engine.step({"a": 1, "b": 1}, 10.0, last=True)
@@ -178,15 +143,10 @@ async def test_tokens_of_a_stream_that_waits_are_no_objects_of_vllms() -> None:
     ],
 )
 async def test_what_is_more_than_tokens_is_an_object_behind_what_was_given(more: dict[str, Any]) -> None:
-    engine = Engine(takes_deltas=True)
-    clients, tasks = await started(engine, "a")
-    engine.step({"a": 1}, 0.0)
-    for _ in range(4):
-        await asyncio.sleep(0)
+    engine, clients, tasks = await begun()
     engine.step({"a": 2}, 1.0)
     engine.step({"a": 1}, 2.0, **more)
-    for _ in range(4):
-        await asyncio.sleep(0)
+    await turns(4)
     assert engine.made == 3  # the first, what was given, and this
     engine.step({"a": 1}, 3.0, last=True)
     await asyncio.gather(*tasks)
@@ -200,23 +160,17 @@ async def test_tokens_with_logprobs_are_objects() -> None:
     found = LogprobsLists(np.array([[1, 2]]), np.array([[-0.1, -2.0]]), np.array([0]))
     for now in range(4):
         engine.step({"a": 1}, float(now), last=now == 3, new_logprobs=found)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await turns(2)
     assert engine.made == 4
     await asyncio.gather(*tasks)
 
 
 async def test_what_was_given_when_the_way_closes_is_an_output() -> None:
-    engine = Engine(takes_deltas=True)
-    clients, tasks = await started(engine, "a")
-    engine.step({"a": 1}, 0.0)
-    for _ in range(4):
-        await asyncio.sleep(0)
+    engine, clients, tasks = await begun()
     engine.step({"a": 2}, 1.0)
     engine.step({"a": 1}, 2.0)
     clients["a"].open = False  # before the event loop's next turn
-    for _ in range(4):
-        await asyncio.sleep(0)
+    await turns(4)
     assert [way for way, _ in clients["a"].said] == ["short", "long"]
     engine.step({"a": 1}, 3.0, last=True)
     await asyncio.gather(*tasks)
@@ -224,16 +178,11 @@ async def test_what_was_given_when_the_way_closes_is_an_output() -> None:
 
 
 async def test_what_was_given_as_the_engine_died_is_made_anew() -> None:
-    engine = Engine(takes_deltas=True)
-    clients, tasks = await started(engine, "a")
-    engine.step({"a": 1}, 0.0)
-    for _ in range(4):
-        await asyncio.sleep(0)
+    engine, clients, tasks = await begun()
     engine.step({"a": 2}, 1.0)
     engine.output_processor.propagate_error(EngineDeadError())  # in the same turn of the event loop
     engine.output_processor.request_states.clear()
-    for _ in range(6):
-        await asyncio.sleep(0)
+    await turns(6)
     assert clients["a"].text == TOKENIZER.decode(IDS[:1])
     engine.sent["a"] = 1  # what the new engine is told was produced
     engine.step({"a": 2}, 2.0)
@@ -243,16 +192,11 @@ async def test_what_was_given_as_the_engine_died_is_made_anew() -> None:
 
 
 async def test_two_steps_in_one_turn_wake_nobody() -> None:
-    engine = Engine(takes_deltas=True)
-    clients, tasks = await started(engine, "a")
-    engine.step({"a": 1}, 0.0)
-    for _ in range(4):
-        await asyncio.sleep(0)
+    engine, clients, tasks = await begun()
     for now in range(1, 6, 2):
         engine.step({"a": 1}, float(now))
         engine.step({"a": 1}, float(now + 1))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await turns(2)
     assert [way for way, _ in clients["a"].said] == ["short"] * 4
     assert engine.made == 1
     engine.step({"a": 1}, 9.0, last=True)

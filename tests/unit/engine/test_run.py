@@ -2,31 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from fathom.core.events import Event, TextDelta
-from fathom.core.shortcut import Shortcut
-from fathom.engine.bell import Rung
-from fathom.engine.core import Core
-from fathom.engine.detokenizer import Detokenizer, TokenBytes
-from fathom.engine.reader import TurnReader
-from fathom.engine.run import Run
 from hypothesis import given
 from hypothesis import strategies as st
-from vllm import SamplingParams
-from vllm.inputs.engine import tokens_input
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.output_processor import RequestOutputCollector
 
-from tests.tokenizers import small_tokenizer
-
-TOKENIZER = small_tokenizer()
-TOKEN_BYTES = TokenBytes(TOKENIZER.backend_tokenizer)
-TEXT = "hello world, the sky is blue. " * 20
-IDS = TOKENIZER.encode(TEXT, add_special_tokens=False)
+from tests.unit.engine import clients
+from tests.unit.engine.clients import IDS, TOKENIZER, core_of
 
 
 def output(ids: Sequence[int], *, finished: bool = False) -> RequestOutput:
@@ -34,41 +20,16 @@ def output(ids: Sequence[int], *, finished: bool = False) -> RequestOutput:
     return RequestOutput("r", None, [1], None, [completion], finished)
 
 
-class Client:
-    """What a stream is on top of a run: one who waits, and a shortcut. said: text, and by which way it came."""
+class Client(clients.Client):
+    """What it reads is put into its queue."""
 
     def __init__(self) -> None:
-        self.open = True
-        self.said: list[tuple[str, str]] = []
         self.queue = RequestOutputCollector(RequestOutputKind.DELTA, "r")
-        self.shortcut = Shortcut(self._frame)
-        self.shortcut.begin(lambda _event: None)
-        self.shortcut.lead_to(self)
-        self._reader = TurnReader(Detokenizer(TOKEN_BYTES, [1]), TOKEN_BYTES)
 
-    def write(self, frame: bytes) -> None:
-        self.said.append(("short", frame.decode()))
-
-    def _frame(self, event: Event) -> bytes:
-        assert isinstance(event, TextDelta)
-        return event.text.encode()
-
-    async def reads(self) -> None:
         async def add_request(*_: object, **__: object) -> RequestOutputCollector:
             return self.queue
 
-        async def up() -> object:
-            return SimpleNamespace(add_request=add_request)
-
-        core = cast("Core", SimpleNamespace(up=up, lives=lambda _llm: True, rung=Rung()))
-        run = Run(core, "r", tokens_input(prompt_token_ids=[1]), SamplingParams(), None)
-        await run.begin()
-        run.shorten(self.shortcut, self._reader)
-        async for each in run.outputs():
-            for event in run.read(self._reader, each):
-                self.said.append(("long", self._frame(event).decode()))
-            await asyncio.sleep(0)  # as one who writes to somebody that does not read
-        run.leave()
+        super().__init__(core_of(add_request))
 
 
 Step = int | str
@@ -92,7 +53,7 @@ async def test_whichever_way_tokens_take_they_come_whole_and_in_order(steps: lis
                 client.open = step == "open"
     client.queue.put(output(IDS[sent : sent + 1], finished=True))
     await reading
-    assert "".join(text for _, text in client.said) == TOKENIZER.decode(IDS[: sent + 1])
+    assert client.text == TOKENIZER.decode(IDS[: sent + 1])
     assert client.said[-1][0] == "long"
 
 
