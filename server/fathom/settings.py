@@ -108,9 +108,9 @@ class EngineSettings(_Group):
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="torch.compile. auto: on with a GPU; off on CPU, where it adds minutes to a start."
     )
-    float32_copies: Literal["auto", "on", "off"] = Field(
+    packed_weights: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="On CPU, keep float32 copies of narrower weights, for batches. auto: without AVX-512, if they fit.",
+        description="On CPU, pack weights as float16 for FBGEMM. auto: without AVX-512; INT8, too, if it fits.",
     )
     threads: str = Field("auto", description="CPU cores of the engine, as in '0-7'. auto: every core of this process.")
     preload: bool = Field(True, description="On CPU, preload tcmalloc and Intel's OpenMP into the engine if present.")

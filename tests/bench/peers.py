@@ -56,8 +56,9 @@ _QUIET = {"FATHOM_TELEMETRY__LOG_LEVEL": "warning"}
 FATHOM = Peer("fathom", fathom_command, _QUIET, "/readyz")
 FATHOM_BF16 = Peer("fathom-bf16", partial(fathom_command, more=["--dtype", "bfloat16"]), _QUIET, "/readyz")
 FATHOM_INT8 = Peer("fathom-int8", fathom_command, _QUIET, "/readyz", scheme="int8")
+FATHOM_COMPILED = Peer("fathom-compiled", partial(fathom_command, more=["--compile", "on"]), _QUIET, "/readyz")
 VLLM = Peer("vllm", vllm_command, _vllm_environment(), "/health")
-PEERS = (FATHOM, FATHOM_BF16, FATHOM_INT8, VLLM)
+PEERS = (FATHOM, FATHOM_BF16, FATHOM_INT8, FATHOM_COMPILED, VLLM)
 BASE = VLLM.name
 """What ratios are to."""
 

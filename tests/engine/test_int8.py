@@ -11,7 +11,7 @@ def test_the_embedded_model_answers_in_int8_under_its_own_name(tmp_path: Path):
         "--dtype",
         "int8",
         "--set",
-        "engine.float32_copies=on",
+        "engine.packed_weights=on",
         "--kv-cache-memory",
         "0.5",
         "--log-format",
@@ -25,7 +25,7 @@ def test_the_embedded_model_answers_in_int8_under_its_own_name(tmp_path: Path):
         assert "Paris" in body["choices"][0]["message"]["content"]
         log = server.log.read_text()
         assert "int8 (bfloat16 model)" in log
-        assert '"name": "linear layers", "value": "float32 weights for batches, copied"' in log
+        assert '"name": "linear layers", "value": "weights in float16, packed for FBGEMM"' in log
         assert '"name": "weights of the embedded model", "value": "int8", "why": "engine.dtype"' in log
     finally:
         server.stop()

@@ -58,7 +58,7 @@ def _report(model: str | None, settings: Settings, scheme: str | None, described
         wanted = wanted.quantized(schemes.by_name(scheme))
     here = hardware(described)
     decision = decided.decide(settings.engine, wanted.facts, here.device, machine.cpu_flags(), here.memory)
-    wanted = replace(wanted, settings=decision.settings, copies=decision.copies)
+    wanted = replace(wanted, settings=decision.settings, packed=decision.form == "packed", extra=decision.extra)
     found = forecast(wanted, here)
     gpu = None if here.device == "cpu" else (here.name, here.memory)
     chosen = [

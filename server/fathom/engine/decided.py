@@ -14,24 +14,30 @@ from fathom.settings import EngineSettings
 FAST = ("amx_int8", "avx512_vnni", "avx_vnni")
 """Flags of CPUs that multiply and add 8-bit integers in one instruction, best first."""
 
-Form = Literal["copied", "converted"]
-"""Where linear layers with narrower weights have those of float32 from, for batches (engine/linear.py)."""
+Form = Literal["packed", "converted"]
+"""Of the weights of linear layers (engine/linear.py): float16, packed for FBGEMM; or INT8, converted for batches."""
+
+_WEIGHTS: dict[Form, str] = {
+    "packed": "weights in float16, packed for FBGEMM",
+    "converted": "weights in INT8, converted for batches",
+}
 
 _NAME = "weights of the embedded model"
 _WIDER = "avx512f"
-"""Without it, oneDNN has no multiplication for 16-bit floats, and PyTorch's own is slower than that of float32, but for
-one or two rows (docs/performance.md)."""
+"""Without it, oneDNN has no multiplication for 16-bit floats, and PyTorch's own is slow (docs/performance.md)."""
+_PACKS = "avx2"
+"""What FBGEMM takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """settings: as asked for, with the type that was chosen. form: None where vLLM's own layers will do. copies: bytes
-    of float32 weights besides the model's."""
+    """settings: as asked for, with the type that was chosen. form: None where vLLM's own layers will do. extra: bytes
+    of packed weights besides the model's."""
 
     settings: EngineSettings
     choices: tuple[Choice, ...]
     form: Form | None
-    copies: int
+    extra: int
 
 
 def embedded_weights(settings: EngineSettings, device: str, flags: Collection[str]) -> Choice:
@@ -46,9 +52,9 @@ def embedded_weights(settings: EngineSettings, device: str, flags: Collection[st
         return _original("LoRA adapters were made for it")
     if device != "cpu":
         return _original("a GPU has room for it")
-    fast = next((flag for flag in FAST if flag in flags), None)
+    fast = _fast(flags)
     if fast is None:
-        return _original(f"this CPU has none of {', '.join(FAST)}, and gains little by INT8")
+        return _original(f"this CPU has none of {', '.join(FAST)}, and gains nothing by INT8")
     return Choice(_NAME, INT8.name, f"this CPU has {fast}; --dtype bfloat16 serves the original")
 
 
@@ -60,24 +66,25 @@ def decide(
     settings: EngineSettings, facts: ModelFacts, device: str, flags: Collection[str], available: int
 ) -> Decision:
     """flags: the CPU's. available: bytes of memory. Raises StartupError for what cannot be done as asked."""
-    dtype = computed_in(settings, facts, device, flags, available)
+    form, why = linear_layers(settings, facts, device, flags, available)
+    dtype = computed_in(settings, facts, device, flags, available, form)
     if dtype.value == "float32":  # which vLLM would not choose by itself
         settings = settings.model_copy(update={"dtype": "float32"})
-    form, why = linear_layers(settings, facts, device, flags, available)
-    layers = (Choice("linear layers", f"float32 weights for batches, {form}", why),) if form else ()
-    return Decision(settings, (dtype, *layers), form, facts.float32_bytes if form == "copied" else 0)
+    layers = (Choice("linear layers", _WEIGHTS[form], why),) if form else ()
+    return Decision(settings, (dtype, *layers), form, _extra(facts) if form == "packed" else 0)
 
 
 def computed_in(
-    settings: EngineSettings, facts: ModelFacts, device: str, flags: Collection[str], available: int
+    settings: EngineSettings, facts: ModelFacts, device: str, flags: Collection[str], available: int, form: Form | None
 ) -> Choice:
     """The type between the layers, and that of weights which are not quantized. available: bytes of memory, of which
-    wider weights may take half. Raises StartupError for an unknown type."""
+    wider weights may take half, be it only while they are loaded. Raises StartupError for an unknown type."""
     value = facts.computed_in(settings.dtype)
     if settings.dtype != "auto":
         return Choice("dtype", value, "engine.dtype")
     wide = facts.weight_bytes * facts.widening("float32")
-    if _narrow(device, flags) and not facts.quantized and not _by_rows(facts) and wide <= available / 2:
+    kept = form == "converted" or (facts.quantized and form is None)
+    if _narrow(device, flags) and not kept and wide <= available / 2:
         return Choice("dtype", "float32", f"this CPU has no {_WIDER}, without which {value} is slow")
     same = value == facts.dtype
     return Choice("dtype", value, "as the model's config says" if same else f"half of the {facts.dtype} of its config")
@@ -86,26 +93,26 @@ def computed_in(
 def linear_layers(
     settings: EngineSettings, facts: ModelFacts, device: str, flags: Collection[str], available: int
 ) -> tuple[Form | None, str]:
-    """Where float32 weights for batches come from, and why; None where nothing is gained by them. settings: with the
-    type that was chosen. Raises StartupError for copies that were asked for and cannot be."""
-    asked = settings.float32_copies
-    if device != "cpu" or not _narrower(settings, facts) or not _by_rows(facts):
+    """In which form their weights are, and why; None where vLLM's own layers will do. Raises StartupError for packed
+    weights that were asked for and cannot be."""
+    asked = settings.packed_weights
+    if device != "cpu" or _PACKS not in flags or not _narrower(settings, facts) or not _dense(facts):
         if asked == "on":
             raise StartupError(
-                "engine.float32_copies = 'on' is for a CPU and for weights of 16 bits or INT8; models with experts or "
-                "latent attention and encoders have none: leave it out."
+                f"engine.packed_weights = 'on' is for a CPU with {_PACKS}, and for weights of 16 bits or INT8; models "
+                "with experts or latent attention and encoders have none: leave it out."
             )
         return None, ""
     if asked == "on":
-        return "copied", "engine.float32_copies"
-    if not _narrow(device, flags):
+        return "packed", "engine.packed_weights"
+    if not _narrow(device, flags) or (facts.quantized and _fast(flags)):
         return None, ""
     if asked == "off":
-        return "converted", "engine.float32_copies"
-    why = f"this CPU has no {_WIDER}, and multiplies batches in float32"
-    return (
-        ("copied", why) if _fits(settings, facts, available) else ("converted", f"{why}; copies take too much memory")
-    )
+        return ("converted" if facts.quantized else None), "engine.packed_weights"
+    why = f"this CPU has no {_WIDER}, and multiplies these fastest"
+    if facts.quantized and not _fits(settings, facts, available):
+        return "converted", f"this CPU has no {_WIDER}; weights in float16 take too much memory"
+    return "packed", why
 
 
 def _narrower(settings: EngineSettings, facts: ModelFacts) -> bool:
@@ -118,21 +125,31 @@ def _narrower(settings: EngineSettings, facts: ModelFacts) -> bool:
 
 
 def _fits(settings: EngineSettings, facts: ModelFacts, available: int) -> bool:
-    """Weights and copies take no more than half of the memory, and leave what else it takes."""
+    """Weights of twice the bytes take no more than half of the memory, and leave what else it takes."""
     try:
-        plan = plan_memory(facts, settings, "cpu", available, copies=facts.float32_bytes)
+        plan = plan_memory(facts, settings, "cpu", available, _extra(facts))
     except StartupError:
         return False
     return plan.weight_bytes <= available / 2
+
+
+def _extra(facts: ModelFacts) -> int:
+    """INT8 weights become twice as large; a table that is the head, too, is kept besides for what is looked up."""
+    wider = facts.float16_bytes - facts.weight_bytes if facts.quantized else 0
+    return wider + 2 * facts.table_values
+
+
+def _fast(flags: Collection[str]) -> str | None:
+    return next((flag for flag in FAST if flag in flags), None)
 
 
 def _narrow(device: str, flags: Collection[str]) -> bool:
     return device == "cpu" and _WIDER not in flags
 
 
-def _by_rows(facts: ModelFacts) -> bool:
-    """Whether its large layers are engine/linear.py's, and one row is often all there is: experts and latent attention
-    are multiplied elsewhere, and encoders have a row for each token of their text."""
+def _dense(facts: ModelFacts) -> bool:
+    """Whether its large layers are engine/linear.py's, and its weights not meant to be exact: experts and latent
+    attention are multiplied elsewhere, and vectors of encoders are compared."""
     dense = experts(text_config(facts.config)) == (1, 1) and not facts.latent_attention
     return dense and not facts.sentence_encoder
 

@@ -1,74 +1,74 @@
-"""Linear layers on a CPU that is slow with numbers of 16 and 8 bits (docs/adr/0022).
+"""Linear layers on a CPU that is slow with numbers of 16 and 8 bits (docs/adr/0024).
 
-Few rows wait for the memory: they are multiplied with the weights as they lie there, which are a half or a quarter of
-what float32 would be. Many rows wait for the multiplication, and such a CPU has a fast one for float32 alone: oneDNN's
-on a copy of the weights, where memory has room for one, or PyTorch's on weights that are converted as they come.
+FBGEMM, which is part of PyTorch, multiplies activations of float32 with packed weights of float16. For a row it reads
+half of what float32 would be, and thousands are as fast as with oneDNN in float32. Where memory has no room for twice
+the bytes of INT8 weights, a row is multiplied with them as they lie there, and many rows with what they are converted
+to, a slice at a time.
 """
 
 import multiprocessing
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from fathom.engine.decided import Form
 
-_FEW = {("copied", 16): 2, ("converted", 16): 12, ("copied", 8): 8, ("converted", 8): 80}
-"""The most rows that count as few, by form and bits of a weight: about where times cross (docs/performance.md)."""
+Call = Callable[[Tensor, Tensor | None], Tensor]
+"""A layer. Takes x of shape (..., in) and a bias, or None; returns shape (..., out) in the type of x."""
 
+_LARGEST = torch.finfo(torch.float16).max
+_FEW = 80  # rows for which INT8 weights are taken as they are: about where times cross (docs/performance.md)
 _SLICE = 1 << 22  # weights that are converted at a time, of 4 bytes then
 _TAIL = 16  # PyTorch's kernel for int8 reads so many weights of a row at a time, and never fewer
-_SIXTEEN = (torch.bfloat16, torch.float16)
+
+_pack = torch.ops.quantized.linear_prepack_fp16.default
+_by_float16 = torch.ops.quantized.linear_dynamic_fp16.default
+_plain = torch._C.DisableTorchFunctionSubclass
 _by_int8 = torch.ops.aten._weight_int8pack_mm.default
 """Fast for activations in bfloat16, and 4 to 6 times slower for others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """A layer's weights, `many` in float32.
+def packable(weight: Tensor) -> bool:
+    """Whether float16 has all of its numbers. Those of bfloat16 are the same there from 2**-17 up, and below off by
+    2**-25 at most."""
+    least, most = torch.aminmax(weight)
+    return bool(least >= -_LARGEST and most <= _LARGEST)
 
-    weight: shape (out, in), of 16 bits or int8. scale: of int8 weights, shape (out,), in bfloat16. few: the most rows
-    for which they are taken as they are.
-    """
 
-    weight: Tensor
-    scale: Tensor | None
-    few: int
-    many: Callable[[Tensor], Tensor]
+def packed(weight: Tensor) -> Call:
+    """weight: shape (out, in), of any type."""
+    matrix = _pack(weight.float(), None)
 
-    @classmethod
-    def make(cls, weight: Tensor, form: Form, scale: Tensor | None = None, *, exact: bool = False) -> "Linear":
-        """scale: None for weights of 16 bits. exact: few rows are multiplied in float32, too."""
-        few = _FEW[form, 16 if scale is None else 8]
-        if exact or (scale is not None and weight.shape[1] % _TAIL):
-            few = 0
-        rounded = None if scale is None else scale.to(torch.bfloat16)  # one and the same for few rows and for many
-        many = _copied(_wide(weight, rounded)) if form == "copied" else _converted(weight, rounded)
-        return cls(weight, rounded, few, many)
+    def call(x: Tensor, bias: Tensor | None) -> Tensor:
+        if x.ndim == 1:
+            return call(x[None], bias)[0]
+        with _plain():  # else each call looks for __torch_function__ in the packed weights, which takes 20 us
+            y: Tensor = _by_float16(x.float(), matrix)
+        return (y if bias is None else y.add_(bias)).to(x.dtype)
 
-    def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """x: shape (..., in). Returns shape (..., out), in the type of x."""
-        out, into = self.weight.shape
+    return call
+
+
+def converted(weight: Tensor, scale: Tensor, *, exact: bool = False) -> Call:
+    """weight: shape (out, in), int8. scale: shape (out,). exact: few rows are not rounded to bfloat16, either."""
+    out, into = weight.shape
+    scale = scale.to(torch.bfloat16)  # one and the same for few rows and for many
+    few = 0 if exact or into % _TAIL else _FEW
+    many = _by_slices(weight, scale.float())
+
+    def call(x: Tensor, bias: Tensor | None) -> Tensor:
         rows = x.reshape(-1, into)
-        if len(rows) > self.few:
-            wide = self.many(rows.float())
-            return (wide if bias is None else wide.add_(bias)).to(x.dtype).view(*x.shape[:-1], out)
-        if self.scale is None:
-            return functional.linear(x, self.weight, bias)
-        y: Tensor = _by_int8(rows.to(torch.bfloat16), self.weight, self.scale).to(x.dtype).view(*x.shape[:-1], out)
-        return y if bias is None else y + bias
+        y = many(rows.float()) if len(rows) > few else _by_int8(rows.to(torch.bfloat16), weight, scale)
+        return (y if bias is None else y.add_(bias)).to(x.dtype).view(*x.shape[:-1], out)
+
+    return call
 
 
-def _wide(weight: Tensor, scale: Tensor | None) -> Tensor:
-    return weight.float() if scale is None else weight * scale.float()[:, None]
-
-
-def _converted(weight: Tensor, scale: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """A slice at a time: the whole may be gigabytes."""
+def _by_slices(weight: Tensor, scale: Tensor) -> Callable[[Tensor], Tensor]:
+    """The whole, converted at once, may be gigabytes."""
     out, into = weight.shape
     step = max(1, _SLICE // into)
     slices = [slice(at, at + step) for at in range(0, out, step)]
@@ -76,18 +76,14 @@ def _converted(weight: Tensor, scale: Tensor | None) -> Callable[[Tensor], Tenso
     def many(x: Tensor) -> Tensor:
         y = x.new_empty((len(x), out))
         for each in slices:
-            torch.mm(x, _wide(weight[each], None if scale is None else scale[each]).t(), out=y[:, each])
+            torch.mm(x, _wide(weight[each], scale[each]).t(), out=y[:, each])
         return y
 
     return many
 
 
-def _copied(weight: Tensor) -> Callable[[Tensor], Tensor]:
-    """weight: float32. oneDNN keeps it in a layout of its own."""
-    from vllm import _custom_ops as ops
-
-    handler = ops.create_onednn_mm(weight.t(), 32)
-    return lambda x: ops.onednn_mm(handler, x, None)
+def _wide(weight: Tensor, scale: Tensor) -> Tensor:
+    return weight * scale[:, None]
 
 
 def take_linear_layers() -> None:
@@ -102,15 +98,16 @@ def take_linear_layers() -> None:
 
     dispatch = utils.dispatch_cpu_unquantized_gemm
 
-    def dispatch_by_rows(layer: Any, remove_weight: bool) -> None:
-        form, weight = _form(), layer.weight
-        if form is None or weight.is_meta or weight.ndim != 2 or weight.dtype not in _SIXTEEN:
+    def dispatch_packed(layer: Any, remove_weight: bool) -> None:
+        weight = layer.weight.detach()
+        if _form() is None or weight.is_meta or weight.ndim != 2 or not packable(weight):
             dispatch(layer, remove_weight)
             return
-        linear = partial(Linear.make, weight.detach(), form)
         looked_up = type(layer) is VocabParallelEmbedding  # in nearly all models; some multiply with it, as their head
-        call = _when_needed(linear) if looked_up else _opaque(linear())
+        call = _when_needed(partial(packed, weight)) if looked_up else _opaque(packed(weight), len(weight))
         layer.cpu_linear = lambda x, _weight, bias: call(x, bias)
+        if remove_weight:
+            layer.weight = torch.nn.Parameter(weight.new_empty(0), requires_grad=False)
 
     class Int8Linear(Int8ScaledMMLinearKernel):  # type: ignore[misc]
         """Activations stay as they are, which costs a model less than vLLM's 8 bits do."""
@@ -125,16 +122,19 @@ def take_linear_layers() -> None:
             return fits, "it takes one scale for each output channel, and activations that were not measured"
 
         def process_weights_after_loading(self, layer: Any) -> None:
-            form = _form()
-            assert form is not None
-            weight, scale = layer.weight.detach().contiguous(), layer.weight_scale.detach().reshape(-1)
+            weight, scale = layer.weight.detach().contiguous(), layer.weight_scale.detach().reshape(-1).float()
             exact = torch.get_default_dtype() == torch.float32  # which vLLM sets to the model's type
-            self._call = _opaque(Linear.make(weight, form, scale, exact=exact))
+            if _form() == "packed":
+                call = packed(_wide(weight, scale))
+                layer.weight = torch.nn.Parameter(weight.new_empty(0), requires_grad=False)
+            else:
+                call = converted(weight, scale, exact=exact)
+            self._call = _opaque(call, len(weight))
 
         def apply_weights(self, layer: Any, x: Tensor, bias: Tensor | None = None) -> Tensor:
             return self._call(x, bias)
 
-    utils.dispatch_cpu_unquantized_gemm = dispatch_by_rows
+    utils.dispatch_cpu_unquantized_gemm = dispatch_packed
     kernels._POSSIBLE_INT8_KERNELS[PlatformEnum.CPU].insert(0, Int8Linear)
 
 
@@ -145,24 +145,24 @@ def _form() -> Form | None:
     return form
 
 
-def _when_needed(make: Callable[[], Linear]) -> Callable[[Tensor, Tensor | None], Tensor]:
+def _when_needed(make: Callable[[], Call]) -> Call:
     once = cache(make)
     return lambda x, bias: once()(x, bias)
 
 
-_made: list[Linear] = []
+_made: list[Call] = []
 
 
-def _opaque(linear: Linear) -> Callable[[Tensor, Tensor | None], Tensor]:
+def _opaque(layer: Call, out: int) -> Call:
     """Callable as it is, and by torch.compile as an operator that it does not look into."""
-    at, out = len(_made), linear.weight.shape[0]
-    _made.append(linear)
+    at = len(_made)
+    _made.append(layer)
 
     def call(x: Tensor, bias: Tensor | None) -> Tensor:
         if torch.compiler.is_compiling():
             unseen: Tensor = torch.ops.fathom.linear(x, bias, at, out)
             return unseen
-        return linear(x, bias)
+        return layer(x, bias)
 
     return call
 

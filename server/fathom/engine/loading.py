@@ -52,7 +52,7 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
     guessing = speculation.prepare(settings, prepared, progress, cancel)
     available, asked = available_memory(), decided.for_vllm(settings.engine)
     decision = decided.decide(asked, guessing.facts, device, machine.cpu_flags(), available)
-    plan = plan_memory(guessing.facts, decision.settings, device, available, decision.copies)
+    plan = plan_memory(guessing.facts, decision.settings, device, available, decision.extra)
     progress(Phase.IMPORTING, None)
     for choice in [*chosen, *choices.engine(decision.settings, guessing.facts, plan, device, decision)]:
         log.info("engine choice", **asdict(choice))

@@ -14,12 +14,12 @@ PRIORITY = {"rms_norm": ["fathom"], "fused_add_rms_norm": ["fathom"]}
 
 
 def offer_norms() -> None:
-    """In each of vLLM's processes: its config looks the names up, and the engine calls them."""
+    """In each of vLLM's processes: its config looks the names up, and the engine calls them. The kernels come with
+    `vllm._custom_ops`, in processes that compute."""
     from vllm import ir
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu() and "fathom" not in ir.ops.rms_norm.impls:
-        current_platform.import_kernels()
         ir.ops.rms_norm.register_impl("fathom", supports_args=_alike)(rms_norm)
         ir.ops.fused_add_rms_norm.register_impl("fathom", supports_args=_both_alike, inplace=True)(fused_add_rms_norm)
 

@@ -40,7 +40,7 @@ class VllmEngine:
             loop.call_soon_threadsafe(progress, phase, share)
 
         loop = asyncio.get_running_loop()
-        with _no_garbage():
+        with _little_garbage():
             self._loaded = await in_daemon_thread(lambda: _load(self._settings, tell, self._cancel))
             progress(Phase.WARMING, None)
             await self._loaded.warm_up(self._loaded.core.llm)
@@ -93,17 +93,22 @@ class VllmEngine:
         return self._loaded
 
 
+_YOUNG = (10_000, 10, 1 << 30)  # objects, collections of those, and of those in turn: never
+"""What Python looks through for garbage while a million objects of vLLM's and torch's modules are made."""
+
+
 @contextmanager
-def _no_garbage() -> Iterator[None]:
-    """What is made here is never looked through for garbage: a million objects of vLLM's and torch's modules, which
-    stay. Each look would stop every stream for a good part of a second."""
-    gc.disable()
+def _little_garbage() -> Iterator[None]:
+    """Only what has just been made is looked through: it leaves 13 MiB less behind. What stays is never looked through,
+    then or later: each look would stop every stream for a good part of a second."""
+    before = gc.get_threshold()
+    gc.set_threshold(*_YOUNG)
     try:
         yield
     finally:
         give_back()
         gc.freeze()
-        gc.enable()
+        gc.set_threshold(*before)
 
 
 def _load(settings: Settings, progress: Progress, cancel: threading.Event) -> "Turns | Pooling":

@@ -58,10 +58,16 @@ class ModelFacts:
         return dtype_bytes(self.computed_in(asked)) / stored if stored else 1.0
 
     @property
-    def float32_bytes(self) -> int:
-        """Of all weights in float32. Where most have 8 bits and some 16, more than it takes."""
+    def float16_bytes(self) -> int:
+        """Of all weights in float16. Where most have 8 bits and some 16, more than it takes."""
         stored = 1 if self.quantized else _FLOAT_BYTES[self.weight_dtype]
-        return self.weight_bytes // stored * 4
+        return self.weight_bytes // stored * 2
+
+    @property
+    def table_values(self) -> int:
+        """Numbers in the table of tokens' embeddings; 0 where the config does not say."""
+        config = text_config(self.config)
+        return int(config.get("vocab_size") or 0) * int(config.get("hidden_size") or 0)
 
     def kv_bytes_per_token(self, dtype_bytes: int = 2) -> int:
         return self.kv_values_per_token * dtype_bytes

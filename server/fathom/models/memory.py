@@ -41,13 +41,13 @@ class MemoryPlan:
 
 
 def plan_memory(
-    facts: ModelFacts, settings: EngineSettings, device: str, available_bytes: int | None = None, copies: int = 0
+    facts: ModelFacts, settings: EngineSettings, device: str, available_bytes: int | None = None, extra: int = 0
 ) -> MemoryPlan:
     """The plan for this machine, `kv_bytes` being each worker's part. A GPU's cache is left to vLLM, which measures.
 
-    available_bytes: of another machine's memory. copies: bytes of weights besides the model's.
+    available_bytes: of another machine's memory. extra: bytes of weights besides the model's.
     """
-    facts = replace(facts, weight_bytes=round(facts.weight_bytes * facts.widening(settings.dtype)) + copies)
+    facts = replace(facts, weight_bytes=round(facts.weight_bytes * facts.widening(settings.dtype)) + extra)
     workers = settings.tensor_parallel_size * settings.pipeline_parallel_size
     if device != "cpu":
         wanted_context(facts, settings.max_model_len)

@@ -63,13 +63,21 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A model as it would be loaded, and the settings that it would be served with. copies: bytes of float32 weights
-    besides its own."""
+    """A model as it would be loaded, and the settings that it would be served with. packed: whether its weights are
+    read in float16, whatever they have. extra: bytes of weights besides its own."""
 
     facts: ModelFacts
     sizes: Sizes
     settings: EngineSettings
-    copies: int = 0
+    packed: bool = False
+    extra: int = 0
+
+    @property
+    def read_bytes(self) -> int:
+        """Weights that one token reads."""
+        if self.packed:
+            return 2 * self.sizes.read.parameters
+        return round(self.sizes.read.bytes * self.facts.widening(self.settings.dtype))
 
     def quantized(self, scheme: Scheme) -> "Wanted":
         """As `fathom quantize` would make it. Raises StartupError for what is quantized already."""
@@ -80,7 +88,7 @@ class Wanted:
         smaller = self.sizes.quantized(scheme)
         config = {**self.facts.config, "quantization_config": {"format": scheme.format, "bits": 8}}
         facts = replace(self.facts, weight_bytes=smaller.bytes, weight_dtype="8-bit", config=config)
-        return replace(self, facts=facts, sizes=smaller, copies=0)
+        return replace(self, facts=facts, sizes=smaller, packed=False, extra=0)
 
     def with_settings(self, **changed: object) -> "Wanted":
         return replace(self, settings=self.settings.model_copy(update=changed))
@@ -99,7 +107,7 @@ def _forecast(wanted: Wanted, hardware: Hardware) -> Forecast:
     on_cpu = hardware.device == "cpu"
     available = hardware.memory if on_cpu else int(hardware.memory * settings.gpu_memory_utilization) * workers
     runtime = RUNTIME_BYTES * (1 if on_cpu else workers)
-    weights = round(facts.weight_bytes * facts.widening(settings.dtype)) + wanted.copies
+    weights = round(facts.weight_bytes * facts.widening(settings.dtype)) + wanted.extra
     token = facts.kv_bytes_per_token(dtype_bytes(memory.kv_dtype(facts, settings)))
     copies = 1 if on_cpu else _copies(facts, settings.tensor_parallel_size)
     token *= copies
@@ -109,7 +117,6 @@ def _forecast(wanted: Wanted, hardware: Hardware) -> Forecast:
     except DoesNotFit as problem:
         short_of = str(problem)
         plan = MemoryPlan(weights, 0, 0, memory.wanted_context(facts, settings.max_model_len))
-    read = round(wanted.sizes.read_bytes * facts.widening(settings.dtype))
     bandwidth = None if hardware.bandwidth is None else hardware.bandwidth * _readers(settings, on_cpu)
     whole = None if config_facts.reads_part_of_the_cache(config_facts.text_config(facts.config)) else token
     context = plan.max_model_len or 0
@@ -120,9 +127,9 @@ def _forecast(wanted: Wanted, hardware: Hardware) -> Forecast:
         token_bytes=token,
         copies=copies,
         rows=tuple(_rows(plan, free, token, memory.block_size(facts, hardware.device))),
-        read_bytes=read,
-        tokens_per_second=bandwidth and bandwidth / read,
-        tokens_per_second_at_full_context=bandwidth and whole and bandwidth / (read + whole * context),
+        read_bytes=wanted.read_bytes,
+        tokens_per_second=bandwidth and bandwidth / wanted.read_bytes,
+        tokens_per_second_at_full_context=bandwidth and whole and bandwidth / (wanted.read_bytes + whole * context),
         short_of=short_of,
     )
 
@@ -130,7 +137,7 @@ def _forecast(wanted: Wanted, hardware: Hardware) -> Forecast:
 def _plan_cpu(wanted: Wanted, available: int) -> MemoryPlan:
     """As a start does it, the parts of all workers added."""
     settings = wanted.settings
-    found = memory.plan_memory(wanted.facts, settings, "cpu", available, wanted.copies)
+    found = memory.plan_memory(wanted.facts, settings, "cpu", available, wanted.extra)
     return replace(
         found, kv_bytes=(found.kv_bytes or 0) * settings.tensor_parallel_size * settings.pipeline_parallel_size
     )

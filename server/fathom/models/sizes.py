@@ -59,12 +59,16 @@ class Sizes:
         return sum(part.bytes for part in self.parts.values())
 
     @property
-    def read_bytes(self) -> int:
-        """Bytes of weights that are read for one token of one stream. An embedding that is the head, too, is read."""
-        unread = self._part(Role.ASIDE).bytes + round(self._part(Role.EXPERTS).bytes * (1 - self.expert_share))
+    def read(self) -> Part:
+        """Weights that are read for one token of one stream. An embedding that is the head, too, is read."""
+        shares = {Role.ASIDE: 0.0, Role.EXPERTS: self.expert_share}
         if self._part(Role.HEAD).bytes:
-            unread += self._part(Role.EMBEDDING).bytes
-        return self.bytes - unread
+            shares[Role.EMBEDDING] = 0.0
+        read = Part()
+        for role, part in self.parts.items():
+            share = shares.get(role, 1.0)
+            read += Part(round(part.parameters * share), round(part.bytes * share))
+        return read
 
     def quantized(self, scheme: Scheme) -> "Sizes":
         """With one byte a weight in the layers that the scheme quantizes. Scales, one a row, are too few to count."""

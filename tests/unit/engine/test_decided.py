@@ -37,7 +37,7 @@ def test_a_cpu_that_multiplies_8_bit_integers_gets_int8_and_the_reason_names_wha
 def test_a_cpu_without_keeps_the_original_and_the_reason_names_what_it_lacks() -> None:
     value, why = decide(ZEN3)
     assert value == "original"
-    assert "none of amx_int8, avx512_vnni, avx_vnni, and gains little" in why
+    assert "none of amx_int8, avx512_vnni, avx_vnni, and gains nothing" in why
 
 
 def test_int8_can_be_forced_on_any_machine() -> None:
@@ -127,31 +127,36 @@ def computed(*args: Any, **more: Any) -> tuple[str, str]:
 
 
 def test_models_compute_in_the_type_of_their_config():
-    for flags, device in ((ZEN3, "cpu"), (GENOA, "cpu"), (ZEN3, "cuda")):
+    for flags, device in ((GENOA, "cpu"), (ZEN3, "cuda")):
         assert computed(flags=flags, device=device) == ("bfloat16", "as the model's config says")
 
 
-@pytest.mark.parametrize("model", [EXPERTS, NESTED_EXPERTS, replace(SMOLLM2, latent_attention=True), FLOAT32_SENTENCES])
-def test_a_cpu_that_is_slow_with_16_bits_has_in_32_what_is_not_multiplied_by_rows(model: ModelFacts):
+@pytest.mark.parametrize(
+    "model",
+    [SMOLLM2, IN_INT8, EXPERTS, NESTED_EXPERTS, replace(SMOLLM2, latent_attention=True), FLOAT32_SENTENCES],
+)
+def test_a_cpu_that_is_slow_with_16_bits_has_32_between_the_layers(model: ModelFacts):
     assert computed(model)[0] == "float32"
     assert "no avx512f" in computed(model)[1]
     assert decided_for(model).settings.dtype == "float32"  # which vLLM would not choose by itself
-    assert decided_for(model).form is None
     assert computed(model, flags=GENOA)[0] == "bfloat16"
 
 
 def test_what_the_user_says_counts():
-    assert computed(dtype="bfloat16") == ("bfloat16", "engine.dtype")
-    assert computed(EXPERTS, dtype="bfloat16") == ("bfloat16", "engine.dtype")
-    assert decided_for().settings.dtype == "auto"
+    for model in (SMOLLM2, EXPERTS, IN_INT8):
+        assert computed(model, dtype="bfloat16") == ("bfloat16", "engine.dtype")
+        assert decided_for(model, dtype="bfloat16").settings.dtype == "bfloat16"
+    assert decided_for(dtype="bfloat16").form == "packed"
 
 
 def test_weights_that_would_fill_the_memory_stay_as_they_are():
-    assert computed(EXPERTS, memory=4 * SMOLLM2.weight_bytes)[0] == "float32"
-    assert computed(EXPERTS, memory=4 * SMOLLM2.weight_bytes - 1)[0] == "bfloat16"
+    for model in (EXPERTS, SMOLLM2):
+        assert computed(model, memory=4 * SMOLLM2.weight_bytes)[0] == "float32"
+        assert computed(model, memory=4 * SMOLLM2.weight_bytes - 1)[0] == "bfloat16"
+    assert decided_for(memory=4 * SMOLLM2.weight_bytes - 1).form == "packed"  # which takes no more than they did
 
 
-def test_quantized_weights_stay_as_they_are():
+def test_quantized_weights_of_vllms_layers_stay_as_they_are():
     assert computed(replace(EXPERTS, weight_dtype="I8"))[0] == "bfloat16"
     assert computed(replace(EXPERTS, config=IN_INT8.config | EXPERTS.config))[0] == "bfloat16"
 
@@ -161,50 +166,71 @@ def test_an_unknown_type_is_refused():
         computed(dtype="int3")
 
 
-@pytest.mark.parametrize("model", [SMOLLM2, IN_INT8])
-def test_a_cpu_that_is_slow_with_narrow_numbers_has_copies_for_batches_if_they_fit(model: ModelFacts):
-    found = decided_for(model)
-    assert (found.form, found.copies) == ("copied", model.float32_bytes)
-    assert found.choices[1].value == "float32 weights for batches, copied"
-    assert found.choices[1].why == "this CPU has no avx512f, and multiplies batches in float32"
-    least = model.weight_bytes + model.float32_bytes + RUNTIME_BYTES + GIB
-    assert decided_for(model, memory=least, kv_cache_memory=1.0).form == "copied"
-    tight = decided_for(model, memory=least - 1, kv_cache_memory=1.0)
-    assert (tight.form, tight.copies) == ("converted", 0)
-    assert tight.choices[1].why.endswith("copies take too much memory")
+def test_a_cpu_that_is_slow_with_narrow_numbers_has_them_packed():
+    found = decided_for()
+    assert (found.form, found.extra) == ("packed", 0)
+    assert found.choices[1].value == "weights in float16, packed for FBGEMM"
+    assert found.choices[1].why == "this CPU has no avx512f, and multiplies these fastest"
 
 
-def test_copies_leave_half_of_the_memory():
-    large = replace(SMOLLM2, weight_bytes=8 * GIB)
-    assert decided_for(large, memory=48 * GIB).form == "copied"
-    assert decided_for(large, memory=48 * GIB - 1).form == "converted"
+def test_a_table_that_may_be_the_head_too_is_counted_twice():
+    table = {"vocab_size": 49152, "hidden_size": 576}
+    assert decided_for(replace(SMOLLM2, config=table)).extra == 2 * 49152 * 576
+    assert decided_for(replace(SMOLLM2, config={"text_config": table})).extra == 2 * 49152 * 576
 
 
-def test_copies_are_forced_and_forbidden():
-    assert decided_for(float32_copies="on", memory=1).form == "copied"
-    assert decided_for(float32_copies="on", flags=GENOA).form == "copied"
-    assert decided_for(float32_copies="off").form == "converted"
-    assert decided_for(float32_copies="off").choices[1].why == "engine.float32_copies"
+def test_int8_is_packed_if_twice_the_bytes_leave_half_of_the_memory():
+    found = decided_for(IN_INT8)
+    assert (found.form, found.extra) == ("packed", IN_INT8.weight_bytes)
+    large = replace(IN_INT8, weight_bytes=6 * GIB)
+    assert decided_for(large, memory=24 * GIB).form == "packed"
+    tight = decided_for(large, memory=24 * GIB - 1)
+    assert (tight.form, tight.extra, tight.choices[0].value) == ("converted", 0, "bfloat16")
+    assert tight.choices[1].why.endswith("weights in float16 take too much memory")
+
+
+def test_int8_is_packed_if_what_else_is_needed_fits():
+    least = 2 * IN_INT8.weight_bytes + RUNTIME_BYTES + GIB
+    assert decided_for(IN_INT8, memory=least, kv_cache_memory=1.0).form == "packed"
+    assert decided_for(IN_INT8, memory=least - 1, kv_cache_memory=1.0).form == "converted"
+
+
+def test_packed_weights_are_forced_and_forbidden():
+    assert decided_for(IN_INT8, packed_weights="on", memory=1).form == "packed"
+    assert decided_for(packed_weights="on", flags=GENOA | {"avx2"}).form == "packed"
+    assert decided_for(packed_weights="on", flags=GENOA | {"avx2"}).choices[0].value == "bfloat16"
+    assert decided_for(IN_INT8, packed_weights="off").form == "converted"
+    assert decided_for(IN_INT8, packed_weights="off").choices[1].why == "engine.packed_weights"
+    without = decided_for(packed_weights="off")
+    assert (without.form, without.choices[0].value) == (None, "float32")  # vLLM's own layers, then
 
 
 @pytest.mark.parametrize(
     "given",
     [
         {"device": "cuda"},
+        {"flags": set()},
         {"dtype": "float32"},
         {"model": EXPERTS},
+        {"model": FLOAT32_SENTENCES},
         {"quantization": "fp8"},
         {"model": replace(SMOLLM2, config={"quantization_config": {"quant_method": "gptq", "bits": 4}})},
     ],
 )
-def test_elsewhere_layers_are_vllms_and_copies_are_refused(given: Any):
+def test_elsewhere_layers_are_vllms_and_packed_weights_are_refused(given: Any):
     found = decided_for(**given)
-    assert (found.form, found.copies, len(found.choices)) == (None, 0, 1)
-    assert decided_for(**given, float32_copies="off").form is None
-    with pytest.raises(StartupError, match="is for a CPU and for weights of 16 bits or INT8"):
-        decided_for(**given, float32_copies="on")
+    assert (found.form, found.extra, len(found.choices)) == (None, 0, 1)
+    assert decided_for(**given, packed_weights="off").form is None
+    with pytest.raises(StartupError, match="is for a CPU with avx2, and for weights of 16 bits or INT8"):
+        decided_for(**given, packed_weights="on")
 
 
 def test_a_cpu_that_is_made_for_narrow_numbers_has_none_by_itself():
-    assert decided_for(flags=GENOA).form is None
-    assert decided_for(flags=GENOA, float32_copies="off").form is None
+    for asked in ("auto", "off"):
+        assert decided_for(flags=GENOA, packed_weights=asked).form is None
+
+
+def test_int8_is_vllms_where_a_cpu_multiplies_it():
+    found = decided_for(IN_INT8, flags={"avx2", "avx_vnni"})
+    assert (found.form, found.choices[0].value) == (None, "bfloat16")
+    assert decided_for(SMOLLM2, flags={"avx2", "avx_vnni"}).form == "packed"

@@ -5,6 +5,7 @@ import torch
 from fathom.engine import norms
 from torch import Tensor
 from vllm import ir
+from vllm.platforms import current_platform
 
 HIDDEN, EPSILON = 64, 1e-5
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -12,6 +13,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 @pytest.fixture(autouse=True)
 def offered() -> None:
+    current_platform.import_kernels()
     norms.offer_norms()
     norms.offer_norms()  # vLLM loads its plugins once a process, and a test once for each
 

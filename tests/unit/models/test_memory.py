@@ -97,14 +97,16 @@ def test_latent_attention_is_counted_in_its_smaller_blocks() -> None:
     assert planned.kv_tokens == 1200 - 16
 
 
-def test_copies_of_the_weights_count_as_weights() -> None:
-    plain, copied = (
-        plan_memory(SMOLLM2, EngineSettings(), "cpu", 16 * GIB, copies) for copies in (0, SMOLLM2.float32_bytes)
-    )
-    assert plain.weight_bytes == SMOLLM2.weight_bytes
-    assert copied.weight_bytes == 3 * SMOLLM2.weight_bytes  # 2 bytes each, and 4 more
-    in_int8 = replace(SMOLLM2, weight_dtype="I8", config={"quantization_config": {"format": "int-quantized"}})
-    assert in_int8.float32_bytes == 4 * SMOLLM2.weight_bytes
+def test_more_weights_count_as_weights() -> None:
+    planned = plan_memory(SMOLLM2, EngineSettings(dtype="float32"), "cpu", 16 * GIB, extra=GIB)
+    assert planned.weight_bytes == 2 * SMOLLM2.weight_bytes + GIB
+
+
+def test_float16_has_two_bytes_for_each_weight() -> None:
+    assert SMOLLM2.float16_bytes == SMOLLM2.weight_bytes
+    assert replace(SMOLLM2, weight_dtype="F32").float16_bytes == SMOLLM2.weight_bytes // 2
+    in_int8 = replace(SMOLLM2, config={"quantization_config": {"format": "int-quantized"}})
+    assert in_int8.float16_bytes == 2 * SMOLLM2.weight_bytes
 
 
 def test_a_gpu_is_left_to_size_its_own_cache() -> None:

@@ -67,6 +67,14 @@ def test_weights_that_are_loaded_wider_take_more_and_are_read_slower() -> None:
     assert found.token_bytes == 2 * 12_288
 
 
+def test_packed_weights_are_read_in_16_bits_whatever_they_are_loaded_in() -> None:
+    packed = replace(qwen(dtype="float32"), packed=True, extra=GIB)
+    assert forecast(packed, CPU).plan.weight_bytes == 2 * 988_065_536 + GIB
+    assert forecast(packed, CPU).read_bytes == 988_065_536
+    in_int8 = replace(qwen().quantized(INT8), packed=True)
+    assert forecast(in_int8, CPU).read_bytes == 988_065_536
+
+
 def test_what_does_not_fit_says_what_would() -> None:
     found = forecast(llama(), replace(CPU, memory=16 * GIB))
     assert found.short_of is not None

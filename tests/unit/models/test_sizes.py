@@ -3,7 +3,7 @@
 from typing import Any
 
 from fathom.models.schemes import FP8, INT8
-from fathom.models.sizes import Role, Sizes, measure
+from fathom.models.sizes import Part, Role, Sizes, measure
 from fathom.models.weights import Tensor
 
 LLAMA_3_8B: dict[str, Any] = {
@@ -113,13 +113,13 @@ def test_a_dense_model_has_the_parameters_of_its_card() -> None:
 
 
 def test_of_an_embedding_beside_a_head_a_token_reads_nothing() -> None:
-    assert measure(llama_3_8b(), LLAMA_3_8B).read_bytes == 16_060_522_496 - 128256 * 4096 * 2
+    assert measure(llama_3_8b(), LLAMA_3_8B).read.bytes == 16_060_522_496 - 128256 * 4096 * 2
 
 
 def test_an_embedding_that_is_the_head_too_is_read_whole() -> None:
     sizes = measure(qwen2_5_0_5b(), QWEN2_5_0_5B)
     assert sizes.parameters == 494_032_768
-    assert sizes.read_bytes == sizes.bytes == 988_065_536
+    assert sizes.read.bytes == sizes.bytes == 988_065_536
 
 
 def test_8_bits_halve_the_linear_layers_and_nothing_else() -> None:
@@ -151,7 +151,7 @@ def test_a_mixture_uses_its_share_of_experts_and_its_guessing_layer_is_no_part_o
 def test_a_token_of_a_mixture_reads_the_experts_that_it_uses() -> None:
     sizes = measure(deepseek_v3(), DEEPSEEK_V3)
     experts, aside = sizes.parts[Role.EXPERTS].bytes, sizes.parts[Role.ASIDE].bytes
-    assert sizes.read_bytes == sizes.bytes - aside - experts * 31 // 32 - 129280 * 7168 * 2
+    assert sizes.read.bytes == sizes.bytes - aside - experts * 31 // 32 - 129280 * 7168 * 2
 
 
 def test_a_router_is_not_quantized() -> None:
@@ -191,4 +191,4 @@ def test_what_sees_and_hears_is_set_aside() -> None:
 
 
 def test_nothing_measured_is_nothing() -> None:
-    assert Sizes({}, {}).read_bytes == 0
+    assert Sizes({}, {}).read == Part()
