@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.compare import options
-from tests.bench.peers import FATHOM, FATHOM_BF16, FATHOM_INT8, VLLM, Unavailable, model_of
+from tests.bench.peers import FATHOM, FATHOM_BF16, FATHOM_COMPILED, FATHOM_INT8, VLLM, Unavailable, model_of
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_all_servers_are_compared_when_none_is_named(model: Path) -> None:
-    assert options(["--model", str(model)]).only == [FATHOM, FATHOM_BF16, FATHOM_INT8, VLLM]
+    assert options(["--model", str(model)]).only == [FATHOM, FATHOM_BF16, FATHOM_INT8, FATHOM_COMPILED, VLLM]
 
 
 def test_named_servers_come_in_the_order_given_and_once(model: Path) -> None:

@@ -44,7 +44,7 @@ def test_on_a_cpu_batches_are_small_and_nothing_is_compiled() -> None:
 
 
 def test_how_layers_and_norms_are_computed_on_a_cpu_is_told() -> None:
-    assert chosen(flags=())["linear layers"][0] == "float32 weights for batches, copied"
+    assert chosen(flags=("avx2",))["linear layers"][0] == "weights in float16, packed for FBGEMM"
     assert "linear layers" not in chosen()
     assert chosen()["RMS norms"][0] == "vLLM's C++ kernels"
     assert "RMS norms" not in chosen(compile="on")
