@@ -29,6 +29,7 @@ _ANYWHERE = (
     "fathom.engine.plugin",
     "fathom.engine.linear",
     "fathom.engine.norms",
+    "fathom.engine.nucleus",
     "fathom.engine.resuming",
     "fathom.engine.seeded",
 )
