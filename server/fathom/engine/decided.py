@@ -71,20 +71,21 @@ def decide(
     if dtype.value == "float32":  # which vLLM would not choose by itself
         settings = settings.model_copy(update={"dtype": "float32"})
     layers = (Choice("linear layers", _WEIGHTS[form], why),) if form else ()
-    return Decision(settings, (dtype, *layers), form, _extra(facts) if form == "packed" else 0)
+    return Decision(settings, (dtype, *layers), form, _extra(facts, form))
 
 
 def computed_in(
     settings: EngineSettings, facts: ModelFacts, device: str, flags: Collection[str], available: int, form: Form | None
 ) -> Choice:
-    """The type between the layers, and that of weights which are not quantized. available: bytes of memory, of which
-    wider weights may take half, be it only while they are loaded. Raises StartupError for an unknown type."""
+    """The type between the layers, of the KV cache, and of weights which are not quantized. available: bytes of memory,
+    of which wider weights may take half. Raises StartupError for an unknown type."""
     value = facts.computed_in(settings.dtype)
     if settings.dtype != "auto":
         return Choice("dtype", value, "engine.dtype")
     wide = facts.weight_bytes * facts.widening("float32")
     kept = form == "converted" or (facts.quantized and form is None)
-    if _narrow(device, flags) and not kept and wide <= available / 2:
+    wider = wide <= available / 2 and _leaves_room(settings, facts, available, _extra(facts, form))
+    if _narrow(device, flags) and not kept and wider:
         return Choice("dtype", "float32", f"this CPU has no {_WIDER}, without which {value} is slow")
     same = value == facts.dtype
     return Choice("dtype", value, "as the model's config says" if same else f"half of the {facts.dtype} of its config")
@@ -127,15 +128,30 @@ def _narrower(settings: EngineSettings, facts: ModelFacts) -> bool:
 def _fits(settings: EngineSettings, facts: ModelFacts, available: int) -> bool:
     """Weights of twice the bytes take no more than half of the memory, and leave what else it takes."""
     try:
-        plan = plan_memory(facts, settings, "cpu", available, _extra(facts))
+        plan = plan_memory(facts, settings, "cpu", available, _extra(facts, "packed"))
     except StartupError:
         return False
     return plan.weight_bytes <= available / 2
 
 
-def _extra(facts: ModelFacts) -> int:
-    """INT8 weights become twice as large; a table that is the head, too, is kept besides for what is looked up."""
-    wider = facts.float16_bytes - facts.weight_bytes if facts.quantized else 0
+def _leaves_room(settings: EngineSettings, facts: ModelFacts, available: int, extra: int) -> bool:
+    """Whether float32, of the KV cache too, fits; or nothing does, and the start will say so."""
+
+    def fits(dtype: str) -> bool:
+        try:
+            plan_memory(facts, settings.model_copy(update={"dtype": dtype}), "cpu", available, extra)
+        except StartupError:
+            return False
+        return True
+
+    return fits("float32") or not fits(settings.dtype)
+
+
+def _extra(facts: ModelFacts, form: Form | None) -> int:
+    """INT8 weights that are packed become twice as large; vLLM keeps the head and its table besides what is packed."""
+    if form is None:
+        return 0
+    wider = facts.float16_bytes - facts.weight_bytes if facts.quantized and form == "packed" else 0
     return wider + 2 * facts.table_values
 
 

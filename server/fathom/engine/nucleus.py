@@ -56,7 +56,7 @@ def _kept(logits: Tensor, first: Tensor, limit: Tensor, p: Tensor) -> tuple[Tens
     """Which of the first tokens may be drawn, and for which rows no others may. first: shape (rows, first), falling."""
     few = limit <= _FIRST
     last = first.gather(1, (limit.clamp(max=_FIRST) - 1)[:, None])
-    within = first >= last  # as in vLLM, what is as likely as the last of top-k counts, too
+    within = (first >= last) & (first > float("-inf"))  # as in vLLM, what is as likely as the last of top-k counts, too
     total = torch.where(few, first.masked_fill(~within, float("-inf")).logsumexp(1), logits.logsumexp(1))
     share = (first - total[:, None]).exp()
     before = share.cumsum(1) - share  # probability of all that are likelier

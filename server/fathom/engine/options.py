@@ -27,7 +27,7 @@ def engine_args(
     form: Form | None = None,
     speculative: dict[str, Any] | None = None,
 ) -> AsyncEngineArgs:
-    """form: of float32 weights for batches. Raises StartupError for a name in `engine.args` that AsyncEngineArgs does
+    """form: of the weights of linear layers. Raises StartupError for a name in `engine.args` that AsyncEngineArgs does
     not have."""
     fields = _named(settings, plan, device) | {
         "speculative_config": speculative,

@@ -186,6 +186,9 @@ def test_int8_is_packed_if_twice_the_bytes_leave_half_of_the_memory():
     assert decided_for(large, memory=24 * GIB).form == "packed"
     tight = decided_for(large, memory=24 * GIB - 1)
     assert (tight.form, tight.extra, tight.choices[0].value) == ("converted", 0, "bfloat16")
+    table = {"vocab_size": 1000, "hidden_size": 100}
+    tight = decided_for(replace(large, config=IN_INT8.config | table), memory=24 * GIB - 1)
+    assert (tight.form, tight.extra) == ("converted", 200_000)  # the head is packed all the same
     assert tight.choices[1].why.endswith("weights in float16 take too much memory")
 
 
@@ -234,3 +237,14 @@ def test_int8_is_vllms_where_a_cpu_multiplies_it():
     found = decided_for(IN_INT8, flags={"avx2", "avx_vnni"})
     assert (found.form, found.choices[0].value) == (None, "bfloat16")
     assert decided_for(SMOLLM2, flags={"avx2", "avx_vnni"}).form == "packed"
+
+
+def test_float32_that_leaves_no_room_for_the_cache_is_not_chosen():
+    needed = 2 * SMOLLM2.weight_bytes + RUNTIME_BYTES
+    asked = {
+        "max_model_len": 8192,
+        "memory": needed + 300 * (1 << 20),
+    }  # 180 MiB of KV cache in bfloat16, 360 in float32
+    found = decided_for(**asked)
+    assert (found.form, found.choices[0].value) == ("packed", "bfloat16")
+    assert decided_for(**asked | {"memory": needed + 500 * (1 << 20)}).choices[0].value == "float32"

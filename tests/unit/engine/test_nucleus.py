@@ -69,6 +69,17 @@ def test_only_rows_that_the_first_tokens_are_not_enough_for_are_sorted() -> None
     assert sorted_rows == [1]
 
 
+def test_a_grammar_that_leaves_fewer_than_top_k_sorts_nothing() -> None:
+    given = logits(6.0)
+    given[:, 9:] = float("-inf")
+    ks, ps = torch.full((ROWS,), 20), torch.full((ROWS,), 0.95)
+    expected = whole(given.clone(), ks.clone(), ps)
+    never: list[int] = []
+    found = by_the_first(lambda rows, *_: never.append(len(rows)) or rows)(given, ks, ps)
+    assert not never
+    same(found, expected, ps)
+
+
 def test_what_a_grammar_forbids_stays_forbidden() -> None:
     given = logits(6.0)
     allowed = torch.zeros(VOCABULARY, dtype=torch.bool)
