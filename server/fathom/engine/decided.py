@@ -7,7 +7,7 @@ from typing import Literal
 from fathom.core.errors import StartupError
 from fathom.engine.machine import Choice
 from fathom.models.facts import ModelFacts, experts, text_config
-from fathom.models.memory import plan_memory
+from fathom.models.memory import MemoryPlan, plan_memory
 from fathom.models.schemes import INT8, by_format
 from fathom.settings import EngineSettings
 
@@ -25,8 +25,8 @@ _WEIGHTS: dict[Form, str] = {
 _NAME = "weights of the embedded model"
 _WIDER = "avx512f"
 """Without it, oneDNN has no multiplication for 16-bit floats, and PyTorch's own is slow (docs/performance.md)."""
-_PACKS = "avx2"
-"""What FBGEMM takes."""
+_FBGEMM = "avx2"
+"""What it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,8 @@ def computed_in(
     value = facts.computed_in(settings.dtype)
     if settings.dtype != "auto":
         return Choice("dtype", value, "engine.dtype")
-    wide = facts.weight_bytes * facts.widening("float32")
     kept = form == "converted" or (facts.quantized and form is None)
-    wider = wide <= available / 2 and _leaves_room(settings, facts, available, _extra(facts, form))
-    if _narrow(device, flags) and not kept and wider:
+    if _narrow(device, flags) and not kept and _widens(settings, facts, available, form):
         return Choice("dtype", "float32", f"this CPU has no {_WIDER}, without which {value} is slow")
     same = value == facts.dtype
     return Choice("dtype", value, "as the model's config says" if same else f"half of the {facts.dtype} of its config")
@@ -97,10 +95,10 @@ def linear_layers(
     """In which form their weights are, and why; None where vLLM's own layers will do. Raises StartupError for packed
     weights that were asked for and cannot be."""
     asked = settings.packed_weights
-    if device != "cpu" or _PACKS not in flags or not _narrower(settings, facts) or not _dense(facts):
+    if device != "cpu" or _FBGEMM not in flags or not _narrower(settings, facts) or not _dense(facts):
         if asked == "on":
             raise StartupError(
-                f"engine.packed_weights = 'on' is for a CPU with {_PACKS}, and for weights of 16 bits or INT8; models "
+                f"engine.packed_weights = 'on' is for a CPU with {_FBGEMM}, and for weights of 16 bits or INT8; models "
                 "with experts or latent attention and encoders have none: leave it out."
             )
         return None, ""
@@ -111,7 +109,7 @@ def linear_layers(
     if asked == "off":
         return ("converted" if facts.quantized else None), "engine.packed_weights"
     why = f"this CPU has no {_WIDER}, and multiplies these fastest"
-    if facts.quantized and not _fits(settings, facts, available):
+    if facts.quantized and not _packs(settings, facts, available):
         return "converted", f"this CPU has no {_WIDER}; weights in float16 take too much memory"
     return "packed", why
 
@@ -125,26 +123,26 @@ def _narrower(settings: EngineSettings, facts: ModelFacts) -> bool:
     return facts.computed_in(settings.dtype) != "float32"
 
 
-def _fits(settings: EngineSettings, facts: ModelFacts, available: int) -> bool:
-    """Weights of twice the bytes take no more than half of the memory, and leave what else it takes."""
-    try:
-        plan = plan_memory(facts, settings, "cpu", available, _extra(facts, "packed"))
-    except StartupError:
+def _packs(settings: EngineSettings, facts: ModelFacts, available: int) -> bool:
+    """INT8 of twice the bytes takes no more than half of the memory, and leaves what else it takes."""
+    plan = _plan(settings, facts, available, "packed")
+    return plan is not None and plan.weight_bytes <= available / 2
+
+
+def _widens(settings: EngineSettings, facts: ModelFacts, available: int, form: Form | None) -> bool:
+    """Weights in float32 take no more than half of the memory, and the KV cache in float32 fits, if any does."""
+    if facts.weight_bytes * facts.widening("float32") > available / 2:
         return False
-    return plan.weight_bytes <= available / 2
+    wide = settings.model_copy(update={"dtype": "float32"})
+    return bool(_plan(wide, facts, available, form) or not _plan(settings, facts, available, form))
 
 
-def _leaves_room(settings: EngineSettings, facts: ModelFacts, available: int, extra: int) -> bool:
-    """Whether float32, of the KV cache too, fits; or nothing does, and the start will say so."""
-
-    def fits(dtype: str) -> bool:
-        try:
-            plan_memory(facts, settings.model_copy(update={"dtype": dtype}), "cpu", available, extra)
-        except StartupError:
-            return False
-        return True
-
-    return fits("float32") or not fits(settings.dtype)
+def _plan(settings: EngineSettings, facts: ModelFacts, available: int, form: Form | None) -> MemoryPlan | None:
+    """None: it does not fit."""
+    try:
+        return plan_memory(facts, settings, "cpu", available, _extra(facts, form))
+    except StartupError:
+        return None
 
 
 def _extra(facts: ModelFacts, form: Form | None) -> int:

@@ -9,7 +9,9 @@ to, a slice at a time.
 import multiprocessing
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import count
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -43,11 +45,11 @@ def packed(weight: Tensor) -> Call:
     matrix = _pack(weight.float(), None)
 
     def call(x: Tensor, bias: Tensor | None) -> Tensor:
-        if x.ndim == 1:
-            return call(x[None], bias)[0]
+        rows = x if x.ndim > 1 else x[None]
         with _plain():  # else each call looks for __torch_function__ in the packed weights, which takes 20 us
-            y: Tensor = _by_float16(x.float(), matrix)
-        return (y if bias is None else y.add_(bias)).to(x.dtype)
+            y: Tensor = _by_float16(rows.float(), matrix)
+        y = (y if bias is None else y.add_(bias)).to(x.dtype)
+        return y if x.ndim > 1 else y[0]
 
     return call
 
@@ -124,8 +126,8 @@ def take_linear_layers() -> None:
         def process_weights_after_loading(self, layer: Any) -> None:
             weight, scale = layer.weight.detach().contiguous(), layer.weight_scale.detach().reshape(-1).float()
             exact = torch.get_default_dtype() == torch.float32  # which vLLM sets to the model's type
-            if _form() == "packed":
-                call = packed(_wide(weight, scale))
+            if _form() == "packed" and packable(wide := _wide(weight, scale)):
+                call = packed(wide)
                 layer.weight = torch.nn.Parameter(weight.new_empty(0), requires_grad=False)
             else:
                 call = converted(weight, scale, exact=exact)
@@ -150,13 +152,15 @@ def _when_needed(make: Callable[[], Call]) -> Call:
     return lambda x, bias: once()(x, bias)
 
 
-_made: list[Call] = []
+_made: WeakValueDictionary[int, Call] = WeakValueDictionary()
+"""By number, as long as a layer has it: heads of models that guess ahead are given up for the model's own."""
+_numbers = count()
 
 
 def _opaque(layer: Call, out: int) -> Call:
     """Callable as it is, and by torch.compile as an operator that it does not look into."""
-    at = len(_made)
-    _made.append(layer)
+    at = next(_numbers)
+    _made[at] = layer
 
     def call(x: Tensor, bias: Tensor | None) -> Tensor:
         if torch.compiler.is_compiling():

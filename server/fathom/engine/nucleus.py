@@ -57,7 +57,9 @@ def _kept(logits: Tensor, first: Tensor, limit: Tensor, p: Tensor) -> tuple[Tens
     few = limit <= _FIRST
     last = first.gather(1, (limit.clamp(max=_FIRST) - 1)[:, None])
     within = (first >= last) & (first > float("-inf"))  # as in vLLM, what is as likely as the last of top-k counts, too
-    total = torch.where(few, first.masked_fill(~within, float("-inf")).logsumexp(1), logits.logsumexp(1))
+    total = first.masked_fill(~within, float("-inf")).logsumexp(1)
+    if not few.all():
+        total = torch.where(few, total, logits.logsumexp(1))
     share = (first - total[:, None]).exp()
     before = share.cumsum(1) - share  # probability of all that are likelier
     kept = within & ((before < p[:, None]) | (p >= 1)[:, None])

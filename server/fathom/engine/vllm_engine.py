@@ -99,7 +99,7 @@ _YOUNG = (10_000, 10, 1 << 30)  # objects, collections of those, and of those in
 
 @contextmanager
 def _little_garbage() -> Iterator[None]:
-    """Only what has just been made is looked through: it leaves 13 MiB less behind. What stays is never looked through,
+    """Only what has just been made is looked through: it leaves 14 MiB less behind. What stays is never looked through,
     then or later: each look would stop every stream for a good part of a second."""
     before = gc.get_threshold()
     gc.set_threshold(*_YOUNG)

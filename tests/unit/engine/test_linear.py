@@ -137,6 +137,14 @@ def test_a_compiler_does_not_look_inside(form: str) -> None:
         torch.testing.assert_close(doubled(x), layer(x, None) * 2)
 
 
+def test_a_layer_that_is_given_up_takes_its_weights_along() -> None:
+    before = len(linear._made)
+    call = linear._opaque(made("packed")[0], OUT)
+    assert len(linear._made) == before + 1
+    del call
+    assert len(linear._made) == before
+
+
 @pytest.fixture
 def hooked(monkeypatch: pytest.MonkeyPatch) -> Any:
     """vLLM's dispatch, as it is in an engine whose config says "packed". Yields what falls through to vLLM's own."""
@@ -221,6 +229,19 @@ def test_int8_layers_are_ours_where_they_have_a_scale_for_each_channel(
     for rows in (1, 40, 100):
         x = random(rows, INTO, seed=2)
         close(bound.apply_weights(layer, x), x.double() @ weight.T, bits=10 if form == "packed" else 7)
+
+
+def test_int8_that_float16_has_not_is_not_packed(hooked: list[Any]) -> None:
+    from vllm.model_executor.kernels import linear as kernels
+
+    (kernel,) = kernels._POSSIBLE_INT8_KERNELS[PlatformEnum.CPU]
+    layer = layer_of(torch.full((OUT, INTO), 100, dtype=torch.int8))
+    layer.weight_scale = torch.full((OUT, 1), 1e4)
+    bound = object.__new__(kernel)
+    bound.process_weights_after_loading(layer)
+    x = random(3, INTO, seed=2)
+    expected = x.double() @ torch.full((OUT, INTO), 1e6).double().T
+    torch.testing.assert_close(bound.apply_weights(layer, x).double(), expected, rtol=2e-2, atol=2e4)
 
 
 def test_the_api_process_keeps_vllms_layers() -> None:
