@@ -28,6 +28,8 @@ def test_the_embedded_model_answers_in_int8_under_its_own_name(tmp_path: Path):
         assert re.search(r"int8 \((bfloat16|float32) model\)", log)
         assert '"name": "linear layers", "value": "weights in float16, packed for FBGEMM"' in log
         assert '"name": "weights of the embedded model", "value": "int8", "why": "engine.dtype"' in log
+        assert '"name": "layers", "value": "straight to their kernels"' in log
+        assert "cygrpc" not in Path(f"/proc/{server.process.pid}/maps").read_text()  # of vLLM's tracing
     finally:
         server.stop()
 

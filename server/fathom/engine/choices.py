@@ -11,6 +11,8 @@ from fathom.settings import EngineSettings
 _SERVERS = ((160, 16384, 1024), (70, 8192, 1024), (0, 2048, 256))
 """vLLM 0.32's batch limits of a server: least GiB of a GPU, tokens in a step, sequences. An A100 is among the last."""
 
+_ELSEWHERE = {"data_parallel_size", "distributed_executor_backend"}  # of vLLM's arguments
+
 
 def engine(
     settings: EngineSettings,
@@ -32,6 +34,10 @@ def engine(
     ]
     if on_cpu and not compiled(settings, device):
         found.append(Choice("RMS norms", "vLLM's C++ kernels", "without torch.compile they are quicker than PyTorch's"))
+        if in_process(settings, device):
+            found.append(
+                Choice("layers", "straight to their kernels", "what is around them is there for torch.compile")
+            )
     if on_cpu and facts.latent_attention:
         found.append(
             Choice("rotary_embedding", "PyTorch's", "with latent attention vLLM's CPU kernel gives wrong answers")
@@ -98,6 +104,13 @@ def compiled(settings: EngineSettings, device: str) -> bool:
     if device == "cpu":
         return settings.compile == "on" and not settings.lora
     return settings.compile != "off"
+
+
+def in_process(settings: EngineSettings, device: str) -> bool:
+    """Whether the model runs in EngineCore's process: on a CPU one worker needs none of its own, unless there are more
+    engines (docs/adr/0020)."""
+    workers = settings.tensor_parallel_size * settings.pipeline_parallel_size
+    return device == "cpu" and workers == 1 and not _ELSEWHERE & settings.args.keys()
 
 
 def _compile(settings: EngineSettings, device: str) -> Choice:

@@ -42,14 +42,18 @@ def packable(weight: Tensor) -> bool:
 
 def packed(weight: Tensor) -> Call:
     """weight: shape (out, in), of any type."""
+    out, into = weight.shape
     matrix = _pack(weight.float(), None)
 
-    def call(x: Tensor, bias: Tensor | None) -> Tensor:
-        rows = x if x.ndim > 1 else x[None]
+    def rows(x: Tensor, bias: Tensor | None) -> Tensor:
         with _plain():  # else each call looks for __torch_function__ in the packed weights, which takes 20 us
-            y: Tensor = _by_float16(rows.float(), matrix)
-        y = (y if bias is None else y.add_(bias)).to(x.dtype)
-        return y if x.ndim > 1 else y[0]
+            y: Tensor = _by_float16(x, matrix)
+        return y if bias is None else y.add_(bias)
+
+    def call(x: Tensor, bias: Tensor | None) -> Tensor:
+        if x.dtype == torch.float32 and x.ndim > 1:  # asked first: operators that change nothing take their time, too
+            return rows(x, bias)
+        return rows(x.float().reshape(-1, into), bias).to(x.dtype).view(*x.shape[:-1], out)
 
     return call
 
@@ -106,8 +110,7 @@ def take_linear_layers() -> None:
             dispatch(layer, remove_weight)
             return
         looked_up = type(layer) is VocabParallelEmbedding  # in nearly all models; some multiply with it, as their head
-        call = _when_needed(partial(packed, weight)) if looked_up else _opaque(packed(weight), len(weight))
-        layer.cpu_linear = lambda x, _weight, bias: call(x, bias)
+        _give(layer, _when_needed(partial(packed, weight)) if looked_up else packed(weight), len(weight))
         if remove_weight:
             layer.weight = torch.nn.Parameter(weight.new_empty(0), requires_grad=False)
 
@@ -131,13 +134,20 @@ def take_linear_layers() -> None:
                 layer.weight = torch.nn.Parameter(weight.new_empty(0), requires_grad=False)
             else:
                 call = converted(weight, scale, exact=exact)
-            self._call = _opaque(call, len(weight))
+            _give(layer, call, len(weight))
 
         def apply_weights(self, layer: Any, x: Tensor, bias: Tensor | None = None) -> Tensor:
-            return self._call(x, bias)
+            y: Tensor = layer.cpu_linear(x, layer.weight, bias)
+            return y
 
     utils.dispatch_cpu_unquantized_gemm = dispatch_packed
     kernels._POSSIBLE_INT8_KERNELS[PlatformEnum.CPU].insert(0, Int8Linear)
+
+
+def _give(layer: Any, call: Call, out: int) -> None:
+    """By the name at which vLLM looks for it."""
+    call = _opaque(call, out) if _compiles() else call
+    layer.cpu_linear = lambda x, _weight, bias: call(x, bias)
 
 
 def _form() -> Form | None:
@@ -145,6 +155,12 @@ def _form() -> Form | None:
 
     form: Form | None = get_current_vllm_config().additional_config.get("fathom_linear")  # engine/options.py
     return form
+
+
+def _compiles() -> bool:
+    from vllm.config import CompilationMode, get_current_vllm_config
+
+    return bool(get_current_vllm_config().compilation_config.mode != CompilationMode.NONE)
 
 
 def _when_needed(make: Callable[[], Call]) -> Call:
@@ -158,7 +174,7 @@ _numbers = count()
 
 
 def _opaque(layer: Call, out: int) -> Call:
-    """Callable as it is, and by torch.compile as an operator that it does not look into."""
+    """By torch.compile, an operator that it does not look into."""
     at = next(_numbers)
     _made[at] = layer
 

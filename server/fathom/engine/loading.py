@@ -13,7 +13,7 @@ import structlog
 
 from fathom.core.engine import ModelCard, Phase, Progress
 from fathom.core.errors import StartupError
-from fathom.engine import choices, decided, environment, machine, nursery, speculation
+from fathom.engine import choices, decided, environment, left_out, machine, nursery, speculation
 from fathom.models import profiles
 from fathom.models.facts import ModelFacts
 from fathom.models.fetch import PreparedModel, in_int8, prepare
@@ -57,6 +57,7 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
     for choice in [*chosen, *choices.engine(decision.settings, guessing.facts, plan, device, decision)]:
         log.info("engine choice", **asdict(choice))
     machine.load_libnuma()
+    left_out.leave_out_tracing(settings.engine.args)
     stdlib_logging.getLogger("vllm").setLevel(stdlib_logging.WARNING)  # until vLLM reads its config
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -70,6 +71,8 @@ def load(settings: Settings, progress: Progress, cancel: threading.Event) -> Loa
 
         if nursery.wanted(settings.engine, device):
             nursery.take_engines()
+            if choices.in_process(decision.settings, device):
+                left_out.leave_out_quantization()
 
     args = engine_args(
         prepared, profile, settings.model, decision.settings, plan, device, decision.form, guessing.config

@@ -20,8 +20,8 @@ def offer_norms() -> None:
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu() and "fathom" not in ir.ops.rms_norm.impls:
-        ir.ops.rms_norm.register_impl("fathom", supports_args=_alike)(rms_norm)
-        ir.ops.fused_add_rms_norm.register_impl("fathom", supports_args=_both_alike, inplace=True)(fused_add_rms_norm)
+        ir.ops.rms_norm.register_impl("fathom", supports_args=alike)(rms_norm)
+        ir.ops.fused_add_rms_norm.register_impl("fathom", supports_args=both_alike, inplace=True)(fused_add_rms_norm)
 
 
 def rms_norm(x: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None) -> Tensor:
@@ -39,14 +39,14 @@ def fused_add_rms_norm(
     return x, x_residual
 
 
-def _alike(x: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None) -> bool:
+def alike(x: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None) -> bool:
     """What the kernel knows: a weight of the same type (Gemma's is another), and all of a row counted."""
     known = variance_size is None and weight is not None and weight.dtype == x.dtype
     return known and x.shape[-1] % _VECTOR == 0
 
 
-def _both_alike(
+def both_alike(
     x: Tensor, x_residual: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None
 ) -> bool:
     rows = x.is_contiguous() and x_residual.is_contiguous() and x_residual.dtype == x.dtype
-    return rows and _alike(x, weight, epsilon, variance_size)
+    return rows and alike(x, weight, epsilon, variance_size)

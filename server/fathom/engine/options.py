@@ -8,7 +8,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from fathom.core.batch import engine_places
 from fathom.core.errors import StartupError
 from fathom.engine import norms
-from fathom.engine.choices import compiled
+from fathom.engine.choices import compiled, in_process
 from fathom.engine.decided import Form
 from fathom.engine.in_process import InProcessExecutor
 from fathom.models.fetch import PreparedModel
@@ -39,7 +39,7 @@ def engine_args(
         "compilation_config": _compilation_config(prepared, device),
         "ir_op_priority": norms.PRIORITY if device == "cpu" and not compiled(settings, device) else None,
         "attention_backend": _attention_backend(prepared, settings, device),
-        "distributed_executor_backend": _executor(settings, device),
+        "distributed_executor_backend": InProcessExecutor if in_process(settings, device) else None,
         "use_tqdm_on_load": False,
         "enable_log_requests": False,
     }
@@ -97,14 +97,6 @@ def _attention_backend(prepared: PreparedModel, settings: EngineSettings, device
     float32, which those kernels do not know."""
     unknown = device == "cpu" and prepared.facts.latent_attention and settings.dtype == "float32"
     return "CPU_MLA" if unknown else None
-
-
-def _executor(settings: EngineSettings, device: str) -> type[InProcessExecutor] | None:
-    """On a CPU, one worker needs no process of its own, unless there are several engines: docs/adr/0020."""
-    several = (
-        settings.tensor_parallel_size * settings.pipeline_parallel_size > 1 or "data_parallel_size" in settings.args
-    )
-    return InProcessExecutor if device == "cpu" and not several else None
 
 
 def _check(args: dict[str, Any]) -> None:

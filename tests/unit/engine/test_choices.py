@@ -49,6 +49,14 @@ def test_how_layers_and_norms_are_computed_on_a_cpu_is_told() -> None:
     assert chosen()["RMS norms"][0] == "vLLM's C++ kernels"
     assert "RMS norms" not in chosen(compile="on")
     assert "RMS norms" not in chosen("cuda", ON_GPU, compile="off")
+    assert chosen()["layers"][0] == "straight to their kernels"
+    divided: dict[str, dict[str, object]] = {
+        "by matrix": {"tensor_parallel_size": 2},
+        "by request": {"args": {"data_parallel_size": 2}},
+        "as asked": {"args": {"distributed_executor_backend": "mp"}},
+        "compiled": {"compile": "on"},
+    }
+    assert not [name for name, settings in divided.items() if "layers" in chosen(**settings)]
 
 
 def test_what_vllm_does_not_compile_is_told() -> None:

@@ -157,6 +157,7 @@ def hooked(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(linear.multiprocessing, "parent_process", object)
     linear.take_linear_layers()
     monkeypatch.setattr(linear, "_form", lambda: "packed")
+    monkeypatch.setattr(linear, "_compiles", lambda: False)
     return fallen
 
 
@@ -183,6 +184,19 @@ def test_vllm_gives_its_matrices_and_keeps_the_rest(hooked: list[Any]) -> None:
     x = random(40, INTO, seed=2).bfloat16()
     for layer in (ours, kept):
         close(layer.cpu_linear(x, layer.weight, None), x.double() @ weight.double().T)
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_an_operator_stands_in_front_of_layers_where_something_is_compiled(
+    hooked: list[Any], compiles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vllm.model_executor.layers import utils
+
+    monkeypatch.setattr(linear, "_compiles", lambda: compiles)
+    before = len(linear._made)
+    layer = layer_of(random(OUT, INTO))
+    utils.dispatch_cpu_unquantized_gemm(layer, remove_weight=True)
+    assert len(linear._made) - before == compiles
 
 
 def test_a_table_that_is_looked_up_is_not_packed_until_it_is_multiplied(
