@@ -112,6 +112,9 @@ class EngineSettings(_Group):
         "auto",
         description="On CPU, pack weights as float16 for FBGEMM. auto: without AVX-512; INT8, too, if it fits.",
     )
+    sgl_kernels: bool = Field(
+        True, description="On CPUs with AVX-512 BF16 and VNNI, multiply bfloat16 and INT8 by SGLang's kernels."
+    )
     threads: str = Field("auto", description="CPU cores of the engine, as in '0-7'. auto: every core of this process.")
     preload: bool = Field(True, description="On CPU, preload tcmalloc and Intel's OpenMP into the engine if present.")
     nursery: Literal["auto", "on", "off"] = Field(

@@ -14,12 +14,14 @@ from fathom.settings import EngineSettings
 FAST = ("amx_int8", "avx512_vnni", "avx_vnni")
 """Flags of CPUs that multiply and add 8-bit integers in one instruction, best first."""
 
-Form = Literal["packed", "converted"]
-"""Of the weights of linear layers (engine/linear.py): float16, packed for FBGEMM; or INT8, converted for batches."""
+Form = Literal["packed", "converted", "sgl"]
+"""Of the weights of linear layers (engine/linear.py): float16, packed for FBGEMM; INT8, converted for batches; or as
+they are, in blocks for SGLang's kernels."""
 
 _WEIGHTS: dict[Form, str] = {
     "packed": "weights in float16, packed for FBGEMM",
     "converted": "weights in INT8, converted for batches",
+    "sgl": "weights in blocks, for SGLang's kernels",
 }
 
 _NAME = "weights of the embedded model"
@@ -27,6 +29,8 @@ _WIDER = "avx512f"
 """Without it, oneDNN has no multiplication for 16-bit floats, and PyTorch's own is slow (docs/performance.md)."""
 _FBGEMM = "avx2"
 """What it takes."""
+_SGL = ("avx512_bf16", "avx512_vnni")
+"""What SGLang's kernels take; with AMX, vLLM knows itself when they are best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ def linear_layers(
     """In which form their weights are, and why; None where vLLM's own layers will do. Raises StartupError for packed
     weights that were asked for and cannot be."""
     asked = settings.packed_weights
+    if asked != "on" and _blocked(settings, facts, device, flags):
+        return "sgl", f"this CPU has {' and '.join(_SGL)}, and multiplies few rows fastest with these"
     if device != "cpu" or _FBGEMM not in flags or not _narrower(settings, facts) or not _dense(facts):
         if asked == "on":
             raise StartupError(
@@ -123,6 +129,11 @@ def _narrower(settings: EngineSettings, facts: ModelFacts) -> bool:
     return facts.computed_in(settings.dtype) != "float32"
 
 
+def _blocked(settings: EngineSettings, facts: ModelFacts, device: str, flags: Collection[str]) -> bool:
+    here = device == "cpu" and settings.sgl_kernels and {*_SGL} <= set(flags) and "amx_tile" not in flags
+    return here and _narrower(settings, facts) and facts.computed_in(settings.dtype) == "bfloat16"
+
+
 def _packs(settings: EngineSettings, facts: ModelFacts, available: int) -> bool:
     """INT8 of twice the bytes takes no more than half of the memory, and leaves what else it takes."""
     plan = _plan(settings, facts, available, "packed")
@@ -147,7 +158,7 @@ def _plan(settings: EngineSettings, facts: ModelFacts, available: int, form: For
 
 def _extra(facts: ModelFacts, form: Form | None) -> int:
     """INT8 weights that are packed become twice as large; vLLM keeps the head and its table besides what is packed."""
-    if form is None:
+    if form in (None, "sgl"):
         return 0
     wider = facts.float16_bytes - facts.weight_bytes if facts.quantized and form == "packed" else 0
     return wider + 2 * facts.table_values
