@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fathom.engine import machine, norms, straight
+from fathom.engine import decided, machine, norms, straight
+from fathom.models.folder import inspect
+from fathom.models.memory import available_memory
 from fathom.settings import EngineSettings
 
 from tests.bench.servers import MODEL
@@ -43,16 +45,19 @@ def measure(model: str) -> None:
     from fathom.engine.in_process import InProcessExecutor
     from vllm import LLM, SamplingParams
 
+    facts = inspect(Path(model))
+    chosen = decided.decide(EngineSettings(), facts, "cpu", machine.cpu_flags(), available_memory())
+    print(", ".join(each.value for each in chosen.choices), flush=True)
     with _held_back() as go:
         llm = LLM(
             model,
-            dtype="float32",
+            dtype=chosen.choices[0].value,
             enforce_eager=True,
             max_model_len=2048,
             max_num_seqs=max(SEQUENCES),
             kv_cache_memory_bytes=1 << 30,
             distributed_executor_backend=InProcessExecutor,
-            additional_config={"fathom_linear": "packed"},
+            additional_config={"fathom_linear": chosen.form} if chosen.form else {},
             ir_op_priority=norms.PRIORITY,
         )
     engine, switch = llm.llm_engine, _switch(*go[0])

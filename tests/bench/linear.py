@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from fathom.engine import machine, packing, sgl
+from fathom.engine import decided, machine, packing, sgl
 from fathom.settings import EngineSettings
 from torch import Tensor
 
@@ -69,7 +69,7 @@ def ways() -> Iterator[tuple[str, torch.dtype, Callable[[Tensor], Multiply]]]:
     if "avx512f" in machine.cpu_flags():
         yield "bfloat16, oneDNN", narrow, lambda weight: _onednn(ops, weight.to(narrow))
         yield "INT8, oneDNN", narrow, lambda weight: _onednn_int8(ops, *_int8(weight))
-    if {"avx512_bf16", "avx512_vnni"} <= machine.cpu_flags():
+    if {*decided.SGL} <= machine.cpu_flags():
         yield "bfloat16, SGL", narrow, lambda weight: _without_bias(sgl.blocked(weight.to(narrow)))
         yield "INT8, SGL", narrow, lambda weight: _sgl_int8(*_int8(weight))
 

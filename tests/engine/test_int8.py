@@ -1,18 +1,28 @@
 """The embedded model in INT8, forced, so that any CPU shows whether vLLM reads what `fathom quantize` writes; and with
-the linear layers of CPUs without AVX-512, also those of 16 bits, which it has, too."""
+the linear layers of CPUs without AVX-512 and of those with AVX-512 and no AMX, also those of 16 bits, which it has."""
 
 import re
 from pathlib import Path
 
+import pytest
+from fathom.engine import decided, machine
+
 from tests.running import start_server
 
+BLOCKS = pytest.param(
+    "auto",
+    "weights in blocks, for SGLang's kernels",
+    marks=pytest.mark.skipif(not decided.in_blocks(machine.cpu_flags()), reason="this CPU has other ways"),
+)
 
-def test_the_embedded_model_answers_in_int8_under_its_own_name(tmp_path: Path):
+
+@pytest.mark.parametrize(("packed", "layers"), [("on", "weights in float16, packed for FBGEMM"), BLOCKS])
+def test_the_embedded_model_answers_in_int8_under_its_own_name(packed: str, layers: str, tmp_path: Path):
     options = (
         "--dtype",
         "int8",
         "--set",
-        "engine.packed_weights=on",
+        f"engine.packed_weights={packed}",
         "--kv-cache-memory",
         "0.5",
         "--log-format",
@@ -26,7 +36,7 @@ def test_the_embedded_model_answers_in_int8_under_its_own_name(tmp_path: Path):
         assert "Paris" in body["choices"][0]["message"]["content"]
         log = server.log.read_text()
         assert re.search(r"int8 \((bfloat16|float32) model\)", log)
-        assert '"name": "linear layers", "value": "weights in float16, packed for FBGEMM"' in log
+        assert f'"name": "linear layers", "value": "{layers}"' in log
         assert '"name": "weights of the embedded model", "value": "int8", "why": "engine.dtype"' in log
         assert '"name": "layers", "value": "straight to their kernels"' in log
         assert "cygrpc" not in Path(f"/proc/{server.process.pid}/maps").read_text()  # of vLLM's tracing

@@ -29,7 +29,7 @@ _WIDER = "avx512f"
 """Without it, oneDNN has no multiplication for 16-bit floats, and PyTorch's own is slow (docs/performance.md)."""
 _FBGEMM = "avx2"
 """What it takes."""
-_SGL = ("avx512_bf16", "avx512_vnni")
+SGL = ("avx512_bf16", "avx512_vnni")
 """What SGLang's kernels take; with AMX, vLLM knows itself when they are best."""
 
 
@@ -60,6 +60,11 @@ def embedded_weights(settings: EngineSettings, device: str, flags: Collection[st
     if fast is None:
         return _original(f"this CPU has none of {', '.join(FAST)}, and gains nothing by INT8")
     return Choice(_NAME, INT8.name, f"this CPU has {fast}; --dtype bfloat16 serves the original")
+
+
+def in_blocks(flags: Collection[str]) -> bool:
+    """Whether a CPU that has these multiplies best with weights in blocks."""
+    return {*SGL} <= set(flags) and "amx_tile" not in flags
 
 
 def _original(why: str) -> Choice:
@@ -100,7 +105,7 @@ def linear_layers(
     weights that were asked for and cannot be."""
     asked = settings.packed_weights
     if asked != "on" and _blocked(settings, facts, device, flags):
-        return "sgl", f"this CPU has {' and '.join(_SGL)}, and multiplies few rows fastest with these"
+        return "sgl", f"this CPU has {' and '.join(SGL)}, and multiplies few rows fastest with these"
     if device != "cpu" or _FBGEMM not in flags or not _narrower(settings, facts) or not _dense(facts):
         if asked == "on":
             raise StartupError(
@@ -130,7 +135,7 @@ def _narrower(settings: EngineSettings, facts: ModelFacts) -> bool:
 
 
 def _blocked(settings: EngineSettings, facts: ModelFacts, device: str, flags: Collection[str]) -> bool:
-    here = device == "cpu" and settings.sgl_kernels and {*_SGL} <= set(flags) and "amx_tile" not in flags
+    here = device == "cpu" and settings.sgl_kernels and in_blocks(flags)
     return here and _narrower(settings, facts) and facts.computed_in(settings.dtype) == "bfloat16"
 
 

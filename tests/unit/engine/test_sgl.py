@@ -7,12 +7,12 @@ import pytest
 import torch
 import vllm._custom_ops  # noqa: F401  brings the kernels, as in the engine
 from fathom.engine import machine, sgl
-from fathom.engine.decided import _SGL
+from fathom.engine.decided import SGL
 from torch import Tensor
 
 from tests.unit.engine.matrices import INTO, OUT, close, in_int8, random
 
-here = pytest.mark.skipif(not {*_SGL} <= machine.cpu_flags(), reason=f"this CPU has not {' and '.join(_SGL)}")
+here = pytest.mark.skipif(not {*SGL} <= machine.cpu_flags(), reason=f"this CPU has not {' and '.join(SGL)}")
 ROWS = (1, 4, 5, 33, 300)
 
 
