@@ -19,7 +19,7 @@ from fathom.telemetry import metrics
 
 log = structlog.get_logger()
 
-EVERY = 5.0
+EVERY = 10.0
 """Seconds between two rounds."""
 
 LEASE = 30.0
