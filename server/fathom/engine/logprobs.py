@@ -52,12 +52,18 @@ class TokenLog:
         self._text += text
 
     def take(self, piece: str) -> tuple[TokenLogprob, ...]:
-        """The tokens that begin inside the next occurrence of `piece`. Those before it belong to no piece."""
+        """The tokens that begin inside the next occurrence of `piece`, or reach into it from dropped text. Those before
+        it belong to no piece."""
         begin = self._text.find(piece)
         if begin < 0:
             return ()
         end = begin + len(piece)
-        taken = tuple(each.logprob for each in self._entries if begin <= each.begins < end)
+        ends = [*(each.begins for each in self._entries[1:]), len(self._text)]
+        taken = tuple(
+            each.logprob
+            for each, its_end in zip(self._entries, ends, strict=False)
+            if each.begins < end and (each.begins >= begin or its_end > begin)
+        )
         self._entries = [_Entry(each.begins - end, each.logprob) for each in self._entries if each.begins >= end]
         self._text = self._text[end:]
         return taken

@@ -32,6 +32,18 @@ def test_dropped_text_takes_its_tokens_with_it():
     assert ids(log.take("b")) == [5]
 
 
+def test_a_token_whose_blank_was_dropped_goes_with_the_rest_of_it():
+    log = log_of(" The", " sky", ">", " to", "", "é", " be")
+    assert ids(log.take("The sky")) == [0, 1]
+    assert ids(log.take("toé")) == [3, 4, 5]
+    assert ids(log.take("be")) == [6]
+
+
+def test_a_token_goes_with_one_piece_only():
+    log = log_of("abc", "d")
+    assert [ids(log.take(piece)) for piece in ("a", "c", "d")] == [[0], [], [1]]
+
+
 def test_a_token_without_text_goes_with_the_character_it_began():
     log = log_of("", "", "é", "x")
     assert ids(log.take("éx")) == [0, 1, 2, 3]
