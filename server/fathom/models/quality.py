@@ -43,7 +43,7 @@ class Predictions:
 
 def measure(path: Path, quantized: Path, scheme: str, *, trust: bool) -> dict[str, object]:
     """What quality.json holds. Raises StartupError where Transformers has other layers than the files."""
-    pieces = _pieces(path, trust=trust)
+    pieces = pieces_of(path, trust=trust)
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, trust_remote_code=trust)
     layers = _layers(model, quantized)
     before = predict(model, pieces, 0)
@@ -59,7 +59,7 @@ def measure(path: Path, quantized: Path, scheme: str, *, trust: bool) -> dict[st
     }
 
 
-def _pieces(path: Path, *, trust: bool) -> Tensor:
+def pieces_of(path: Path, *, trust: bool) -> Tensor:
     """Token ids of [pieces, tokens]: the beginning of a text that every Python has."""
     text = "\n".join(topics[name] for name in sorted(topics))[:_CHARACTERS]
     ids: Tensor = AutoTokenizer.from_pretrained(path, trust_remote_code=trust)(text, return_tensors="pt").input_ids[0]
